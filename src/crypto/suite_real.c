@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The real suite.  libsodium for the curves, where it is twice as fast as OpenSSL 3.0 (X25519
+ * 30 against 62 us, Ed25519 signing 13 against 64, verifying 35 against 83), OpenSSL for the
+ * ciphers, whose key schedule stays in an EVP context so that a message costs only its IV. */
+#include "crypto/suite.h"
+
+#include <assert.h>
+#include <openssl/evp.h>
+#include <sodium.h>
+#include <string.h>
+
+static void real_dh_pub(const struct sm_secret32 *priv, struct sm_dh_pub *out)
+{
+    int rc = crypto_scalarmult_base(out->b, priv->b);
+    assert(rc == 0);
+}
+
+static enum sm_err real_dh(const struct sm_secret32 *priv, const struct sm_dh_pub *peer,
+                           struct sm_secret32 *out)
+{
+    struct sm_secret32 shared;
+    if (crypto_scalarmult(shared.b, priv->b, peer->b) != 0) { /* all zeros */
+        return SM_E_CRYPTO;
+    }
+    *out = shared;
+    sm_wipe(&shared, sizeof shared);
+    return SM_OK;
+}
+
+/* libsodium's secret key is the seed and the public key, as a pair is. */
+static_assert(sizeof(struct sm_sign_pair) == crypto_sign_SECRETKEYBYTES, "no padding");
+
+static void real_sign_pub(const struct sm_secret32 *seed, struct sm_sign_pub *out)
+{
+    uint8_t sk[crypto_sign_SECRETKEYBYTES];
+    crypto_sign_seed_keypair(out->b, sk, seed->b);
+    sm_wipe(sk, sizeof sk);
+}
+
+static void real_sign(const struct sm_sign_pair *key, struct sm_view msg, struct sm_sig *out)
+{
+    crypto_sign_detached(out->b, NULL, msg.p, msg.n, (const uint8_t *)key);
+}
+
+static enum sm_err real_verify(const struct sm_sign_pub *key, struct sm_view msg,
+                               const struct sm_sig *sig)
+{
+    return crypto_sign_verify_detached(sig->b, msg.p, msg.n, key->b) == 0 ? SM_OK : SM_E_CRYPTO;
+}
+
+static enum sm_err real_aead_init(struct sm_aead *a, const struct sm_secret32 *key)
+{
+    EVP_CIPHER_CTX *ctx = a->key.evp;
+    if (ctx != NULL) { /* the same cipher with another key: no allocation */
+        return EVP_CipherInit_ex(ctx, NULL, NULL, key->b, NULL, 1) == 1 ? SM_OK : SM_E_CRYPTO;
+    }
+    ctx = EVP_CIPHER_CTX_new();
+    if (ctx == NULL) {
+        return SM_E_NOMEM;
+    }
+    const EVP_CIPHER *c = a->kind == SM_AESGCM ? EVP_aes_256_gcm() : EVP_chacha20_poly1305();
+    if (EVP_CipherInit_ex(ctx, c, NULL, key->b, NULL, 1) != 1) {
+        EVP_CIPHER_CTX_free(ctx);
+        return SM_E_NOMEM;
+    }
+    a->key.evp = ctx;
+    return SM_OK;
+}
+
+static void real_aead_done(struct sm_aead *a)
+{
+    EVP_CIPHER_CTX_free(a->key.evp); /* wipes the key schedule */
+}
+
+/* The part both directions share: nonce, then associated data, then the text. */
+static bool crypt(EVP_CIPHER_CTX *ctx, int is_sealing, const uint8_t *nonce, struct sm_view ad,
+                  struct sm_view in, uint8_t *out)
+{
+    int n;
+    return EVP_CipherInit_ex(ctx, NULL, NULL, NULL, nonce, is_sealing) == 1 &&
+           (ad.n == 0 || EVP_CipherUpdate(ctx, NULL, &n, ad.p, (int)ad.n) == 1) &&
+           (in.n == 0 || EVP_CipherUpdate(ctx, out, &n, in.p, (int)in.n) == 1);
+}
+
+static enum sm_err real_aead_seal(struct sm_aead *a, const uint8_t nonce[static SM_NONCE_BYTES],
+                                  struct sm_view ad, struct sm_view plain, uint8_t *out)
+{
+    EVP_CIPHER_CTX *ctx = a->key.evp;
+    uint8_t none[SM_TAG_BYTES];
+    int n;
+    bool ok = crypt(ctx, 1, nonce, ad, plain, out) && EVP_CipherFinal_ex(ctx, none, &n) == 1 &&
+              EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, SM_TAG_BYTES, out + plain.n) == 1;
+    return ok ? SM_OK : SM_E_CRYPTO;
+}
+
+static enum sm_err real_aead_open(struct sm_aead *a, const uint8_t nonce[static SM_NONCE_BYTES],
+                                  struct sm_view ad, struct sm_view sealed, uint8_t *out)
+{
+    EVP_CIPHER_CTX *ctx = a->key.evp;
+    struct sm_view text = {sealed.p, sealed.n - SM_TAG_BYTES};
+    uint8_t tag[SM_TAG_BYTES], none[SM_TAG_BYTES];
+    memcpy(tag, sealed.p + text.n, sizeof tag);
+    int n;
+    bool ok = crypt(ctx, 0, nonce, ad, text, out) &&
+              EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, SM_TAG_BYTES, tag) == 1 &&
+              EVP_CipherFinal_ex(ctx, none, &n) == 1;
+    return ok ? SM_OK : SM_E_CRYPTO;
+}
+
+static const struct sm_suite real = {
+    .dh_pub = real_dh_pub,
+    .dh = real_dh,
+    .sign_pub = real_sign_pub,
+    .sign = real_sign,
+    .verify = real_verify,
+    .aead_init = real_aead_init,
+    .aead_done = real_aead_done,
+    .aead_seal = real_aead_seal,
+    .aead_open = real_aead_open,
+};
+
+const struct sm_suite *sm_suite_real(void)
+{
+    int rc = sodium_init(); /* picks the processor's fastest code; again is harmless */
+    assert(rc >= 0);
+    return &real;
+}
+
+/* -- the faster cipher ------------------------------------------------------------------- */
+
+/* How many blocks of 16 KiB are sealed in a millisecond; bounded, should the clock stand. */
+static unsigned blocks_per_ms(enum sm_aead_kind kind, uint64_t (*now_ns)(void))
+{
+    static const struct sm_secret32 key;
+    uint8_t block[16384 + SM_TAG_BYTES] = {0};
+    SM_CLEANUP(sm_aead_done) struct sm_aead a = {0};
+    if (sm_aead_init(&a, sm_suite_real(), kind, &key) != SM_OK) {
+        return 0;
+    }
+    unsigned count = 0;
+    uint64_t end = now_ns() + 1000000;
+    while (count < 10000 && now_ns() < end) {
+        struct sm_view plain = {block, 16384};
+        if (sm_aead_seal(&a, count, (struct sm_view){0}, plain, block) != SM_OK) {
+            return 0;
+        }
+        count++;
+    }
+    return count;
+}
+
+enum sm_aead_kind sm_aead_fastest(uint64_t (*now_ns)(void))
+{
+    unsigned aes = blocks_per_ms(SM_AESGCM, now_ns);
+    return aes >= blocks_per_ms(SM_CHACHAPOLY, now_ns) ? SM_AESGCM : SM_CHACHAPOLY;
+}

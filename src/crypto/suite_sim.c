@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The stand-in suite: PROTECTS NOTHING, see suite_sim.h. */
+#include "crypto/suite_sim.h"
+
+#include "base/map.h"
+
+#include <string.h>
+
+/* -- Diffie-Hellman in the field of 2^61 - 1 --------------------------------------------- */
+
+#define P ((UINT64_C(1) << 61) - 1)
+#define G 37 /* generates the whole group */
+
+static uint64_t mul(uint64_t a, uint64_t b)
+{
+    __extension__ unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)(product % P);
+}
+
+static uint64_t power(uint64_t base, uint64_t n)
+{
+    uint64_t v = 1;
+    for (; n > 0; n >>= 1) {
+        v = n & 1 ? mul(v, base) : v;
+        base = mul(base, base);
+    }
+    return v;
+}
+
+static uint64_t exponent(const struct sm_secret32 *priv)
+{
+    return sm_siphash(priv->b, sizeof priv->b, 1, 2) % (P - 2) + 1;
+}
+
+/* A number in 32 bytes; the rest must be zeros, or two keys would be one. */
+static void put(uint8_t b[static 32], uint64_t v)
+{
+    memset(b, 0, 32);
+    sm_put_le64(b, v);
+}
+
+static bool get(const uint8_t b[static 32], uint64_t *out)
+{
+    uint8_t again[32];
+    put(again, sm_le64(b));
+    *out = sm_le64(b);
+    return memcmp(again, b, sizeof again) == 0;
+}
+
+static void sim_dh_pub(const struct sm_secret32 *priv, struct sm_dh_pub *out)
+{
+    put(out->b, power(G, exponent(priv)));
+}
+
+static enum sm_err sim_dh(const struct sm_secret32 *priv, const struct sm_dh_pub *peer,
+                          struct sm_secret32 *out)
+{
+    uint64_t v;
+    if (!get(peer->b, &v) || v <= 1 || v >= P - 1) { /* small order, or not in the field */
+        return SM_E_CRYPTO;
+    }
+    put(out->b, power(v, exponent(priv)));
+    return SM_OK;
+}
+
+/* -- signatures: a hash under the public key --------------------------------------------- */
+
+static void sim_sign_pub(const struct sm_secret32 *seed, struct sm_sign_pub *out)
+{
+    for (uint64_t i = 0; i < 4; i++) {
+        sm_put_le64(out->b + 8 * i, sm_siphash(seed->b, sizeof seed->b, 3, i));
+    }
+}
+
+static void signature(const struct sm_sign_pub *key, struct sm_view msg, struct sm_sig *out)
+{
+    uint64_t k0 = sm_siphash(key->b, sizeof key->b, 4, 5);
+    for (uint64_t i = 0; i < 8; i++) {
+        sm_put_le64(out->b + 8 * i,
+                    i == 0 ? sm_siphash(msg.p, msg.n, k0, 6) : sm_siphash(out->b, 8, k0, i));
+    }
+}
+
+static void sim_sign(const struct sm_sign_pair *key, struct sm_view msg, struct sm_sig *out)
+{
+    struct sm_sign_pub pub; /* from the seed: who has only the public half cannot call this */
+    sim_sign_pub(&key->seed, &pub);
+    signature(&pub, msg, out);
+}
+
+static enum sm_err sim_verify(const struct sm_sign_pub *key, struct sm_view msg,
+                              const struct sm_sig *sig)
+{
+    struct sm_sig want;
+    signature(key, msg, &want);
+    return memcmp(&want, sig, sizeof want) == 0 ? SM_OK : SM_E_CRYPTO;
+}
+
+/* -- "encryption": a copy and a tag over key, nonce, associated data and text ------------ */
+
+static enum sm_err sim_aead_init(struct sm_aead *a, const struct sm_secret32 *key)
+{
+    a->key.toy[0] = sm_siphash(key->b, sizeof key->b, 7, (uint64_t)a->kind);
+    a->key.toy[1] = sm_siphash(key->b, sizeof key->b, 8, (uint64_t)a->kind);
+    return SM_OK;
+}
+
+static void sim_aead_done(struct sm_aead *a)
+{
+    (void)a;
+}
+
+static void tag_of(const struct sm_aead *a, const uint8_t *nonce, struct sm_view ad,
+                   struct sm_view text, uint8_t out[static SM_TAG_BYTES])
+{
+    uint64_t k0 = a->key.toy[0], k1 = a->key.toy[1];
+    uint64_t t = sm_siphash(nonce, SM_NONCE_BYTES, k0, k1);
+    t = sm_siphash(ad.p, ad.n, k0 ^ t, k1);
+    t = sm_siphash(text.p, text.n, k0, k1 ^ t);
+    sm_put_le64(out, t);
+    sm_put_le64(out + 8, sm_siphash(out, 8, k0, k1));
+}
+
+static enum sm_err sim_aead_seal(struct sm_aead *a, const uint8_t nonce[static SM_NONCE_BYTES],
+                                 struct sm_view ad, struct sm_view plain, uint8_t *out)
+{
+    uint8_t tag[SM_TAG_BYTES];
+    tag_of(a, nonce, ad, plain, tag);
+    if (plain.n > 0) {
+        memmove(out, plain.p, plain.n);
+    }
+    memcpy(out + plain.n, tag, sizeof tag);
+    return SM_OK;
+}
+
+static enum sm_err sim_aead_open(struct sm_aead *a, const uint8_t nonce[static SM_NONCE_BYTES],
+                                 struct sm_view ad, struct sm_view sealed, uint8_t *out)
+{
+    struct sm_view text = {sealed.p, sealed.n - SM_TAG_BYTES};
+    uint8_t tag[SM_TAG_BYTES];
+    tag_of(a, nonce, ad, text, tag);
+    if (memcmp(tag, sealed.p + text.n, sizeof tag) != 0) {
+        return SM_E_CRYPTO;
+    }
+    if (text.n > 0) {
+        memmove(out, text.p, text.n);
+    }
+    return SM_OK;
+}
+
+const struct sm_suite *sm_suite_sim(void)
+{
+    static const struct sm_suite sim = {
+        .dh_pub = sim_dh_pub,
+        .dh = sim_dh,
+        .sign_pub = sim_sign_pub,
+        .sign = sim_sign,
+        .verify = sim_verify,
+        .aead_init = sim_aead_init,
+        .aead_done = sim_aead_done,
+        .aead_seal = sim_aead_seal,
+        .aead_open = sim_aead_open,
+    };
+    return &sim;
+}
