@@ -12,11 +12,6 @@
 #include "base/bytes.h"
 #include "base/ids.h"
 
-#define SM_SERVICE_DHT   1u
-#define SM_SERVICE_STORE 2u
-#define SM_SERVICE_SEE   3u
-#define SM_SERVICE_UNIT  4u
-
 /* -- service SEE ------------------------------------------------------------------------- */
 
 enum sm_see_op { SM_SEE_START = 1, SM_SEE_STOP = 2 };

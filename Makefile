@@ -1,0 +1,40 @@
+# Two commands do everything: `make demo` and `make test`.  Meson and ninja build.
+SHELL := /bin/bash
+BUILD ?= build
+VECTORS ?= $(or $(SEEMESH_VECTORS),../shared/vectors)
+
+.PHONY: all setup build demo test vectors bench sim lint format clean check-asan check-clang fuzz
+
+all: build
+
+setup:
+	@tools/setup
+
+build: setup
+	@[ -f $(BUILD)/build.ninja ] || meson setup $(BUILD) -Ddev_root=true
+	@ninja -C $(BUILD)
+
+# KEEP=1 leaves the mesh up; FILE=path stores that file instead of the default.
+demo: build
+	@BUILD=$(BUILD) KEEP=$(KEEP) FILE=$(FILE) tools/demo
+
+test: build
+	@tools/run-tests $(BUILD)
+
+vectors: build
+	@$(BUILD)/tests/vectors/seemesh-vectors $(VECTORS)
+
+bench: build
+	@$(BUILD)/src/cli/seemesh bench all
+
+sim: build
+	@$(BUILD)/sim/seemesh-sim run all
+
+lint: setup
+	@tools/lint
+
+format:
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+clean:
+	rm -rf build build-*
