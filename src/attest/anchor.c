@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "attest/anchor.h"
+
+#include "attest/dev.h"
+#include "crypto/hash.h"
+#include "crypto/suite.h"
+
+#include <string.h>
+
+const char *sm_env_name(enum sm_env env)
+{
+    return env == SM_ENV_PROD ? "prod" : "dev";
+}
+
+static void set_grades(struct sm_anchor *a)
+{
+    if (a->env == SM_ENV_DEV) {
+        a->grade[SM_PLATFORM_SOFTWARE] = 1000;
+        return;
+    }
+    a->grade[SM_PLATFORM_SNP] = 1000;
+    a->grade[SM_PLATFORM_TDX] = 1000;
+    a->grade[SM_PLATFORM_TPM] = 800; /* measures the boot, does not shield the memory */
+}
+
+enum sm_err sm_anchor_make(enum sm_env env, const char *mesh_name, const uint8_t (*roots)[32],
+                           size_t n_roots, struct sm_anchor *out)
+{
+    size_t name_n = strlen(mesh_name);
+    if (n_roots == 0 || n_roots > SM_ANCHOR_ROOTS_MAX || name_n == 0 ||
+        name_n > SM_MESH_NAME_MAX) {
+        return SM_E_INVALID;
+    }
+    const char *env_text = sm_env_name(env);
+    struct sm_anchor a = {.env = env, .n_roots = (uint8_t)n_roots};
+    memcpy(a.roots, roots, n_roots * sizeof a.roots[0]);
+
+    struct sm_hash h;
+    sm_hash_init(&h, SM_SHA256);
+    sm_hash_add(&h, sm_view_str("seemesh-mesh-1"));
+    sm_hash_add(&h, sm_view_of(env_text, strlen(env_text) + 1));
+    sm_hash_add(&h, sm_view_of(mesh_name, name_n + 1));
+    sm_hash_add(&h, sm_view_of(a.roots[0], sizeof a.roots[0]));
+    sm_hash_end(&h, a.mesh_id);
+    a.network = sm_le32(a.mesh_id);
+    set_grades(&a);
+    *out = a;
+    return SM_OK;
+}
+
+void sm_anchor_prologue(const struct sm_anchor *a, struct sm_wr *w)
+{
+    sm_wr_view(w, sm_view_str("seemesh/1/"));
+    sm_wr_view(w, sm_view_str(sm_env_name(a->env)));
+    sm_wr_bytes(w, a->mesh_id, sizeof a->mesh_id);
+}
+
+void sm_node_id_make(const uint8_t platform_id[static 32], uint8_t index, uint32_t network,
+                     struct sm_node_id *out)
+{
+    uint8_t net[4];
+    struct sm_hash h;
+    sm_put_le32(net, network);
+    sm_hash_init(&h, SM_SHA256);
+    sm_hash_add(&h, sm_view_str("seemesh-id-1"));
+    sm_hash_add(&h, sm_view_of(platform_id, 32));
+    sm_hash_add(&h, sm_view_of(&index, 1));
+    sm_hash_add(&h, sm_view_of(net, sizeof net));
+    sm_hash_end(&h, out->b);
+}
+
+/* -- records ------------------------------------------------------------------------------ */
+
+enum sm_err sm_record_verify(const struct sm_suite *suite, const struct sm_anchor *a,
+                             struct sm_wall now, struct sm_view record, uint8_t type,
+                             const uint8_t sign_key[static 32])
+{
+    uint8_t buf[SM_RECORD_TO_SIGN_MAX];
+    struct sm_wr w = sm_wr_init(buf, sizeof buf);
+    struct sm_record_head head;
+    struct sm_view body, sig_bytes, msg;
+    struct sm_sign_pub key;
+    struct sm_sig sig;
+
+    SM_TRY(sm_record_peek(record, &head));
+    SM_TRY(sm_record_split(record, &body, &sig_bytes));
+    if (head.type != type) {
+        return SM_E_MALFORMED;
+    }
+    if (head.network != a->network) {
+        return SM_E_AUTH;
+    }
+    SM_TRY(sm_record_times(&head, now));
+    sm_record_to_sign(body, &w);
+    SM_TRY(sm_wr_done(&w, &msg));
+    memcpy(key.b, sign_key, sizeof key.b);
+    memcpy(sig.b, sig_bytes.p, sizeof sig.b);
+    return suite->verify(&key, msg, &sig);
+}
+
+/* The one place that knows which platforms' endorsements this build can check. */
+static enum sm_err endorsement_verify(const struct sm_suite *suite, const struct sm_anchor *a,
+                                      struct sm_wall now, const struct sm_node_record *rec,
+                                      uint8_t out_platform_id[static 32])
+{
+    if (a->grade[rec->platform] == 0) {
+        return SM_E_REFUSED;
+    }
+#ifdef SM_DEV_ROOT
+    if (rec->platform == SM_PLATFORM_SOFTWARE && a->env == SM_ENV_DEV) {
+        struct sm_dev_endorsement e;
+        struct sm_view bytes = sm_view_of(rec->endorsement, rec->endorsement_n);
+        SM_TRY(sm_dev_endorsement_verify(suite, a, now, bytes, &e));
+        if (memcmp(e.sign_key, rec->sign_key, sizeof e.sign_key) != 0) {
+            return SM_E_AUTH;
+        }
+        memcpy(out_platform_id, e.platform_id, sizeof e.platform_id);
+        return SM_OK;
+    }
+#else
+    (void)suite, (void)now, (void)out_platform_id;
+#endif
+    return SM_E_REFUSED;
+}
+
+enum sm_err sm_node_record_verify(const struct sm_suite *suite, const struct sm_anchor *a,
+                                  struct sm_wall now, struct sm_view record,
+                                  struct sm_node_record *out)
+{
+    struct sm_node_record rec;
+    struct sm_node_id id;
+    SM_TRY(sm_node_record_read(record, &rec));
+    SM_TRY(sm_record_verify(suite, a, now, record, SM_RECORD_NODE, rec.sign_key));
+    SM_TRY(endorsement_verify(suite, a, now, &rec, rec.platform_id));
+    sm_node_id_make(rec.platform_id, rec.index, a->network, &id);
+    if (!sm_node_id_eq(&id, &rec.node_id)) {
+        return SM_E_AUTH;
+    }
+    *out = rec;
+    return SM_OK;
+}
+
+static void passport_of_node(struct sm_passport *p)
+{
+    p->addr = (struct sm_addr){sm_hop_of(&p->node.node_id), SM_EP_NODE};
+    p->kind = SM_ENDPOINT_NODE;
+    memcpy(p->sign_key, p->node.sign_key, sizeof p->sign_key);
+    memcpy(p->dh_key, p->node.dh_key, sizeof p->dh_key);
+    memcpy(p->measurement, p->node.measurement, sizeof p->measurement);
+    p->expires = p->node.head.expires;
+}
+
+enum sm_err sm_passport_verify(const struct sm_suite *suite, const struct sm_anchor *a,
+                               struct sm_wall now, struct sm_view passport,
+                               struct sm_passport *out)
+{
+    struct sm_view node_bytes, endpoint_bytes;
+    struct sm_endpoint_record ep;
+    struct sm_passport p;
+    SM_TRY(sm_passport_read(passport, &node_bytes, &endpoint_bytes));
+    SM_TRY(sm_node_record_verify(suite, a, now, node_bytes, &p.node));
+    passport_of_node(&p);
+    if (endpoint_bytes.n > 0) {
+        SM_TRY(sm_endpoint_record_read(endpoint_bytes, &ep));
+        SM_TRY(sm_record_verify(suite, a, now, endpoint_bytes, SM_RECORD_ENDPOINT,
+                                p.node.sign_key));
+        if (!sm_node_id_eq(&ep.node_id, &p.node.node_id)) {
+            return SM_E_AUTH;
+        }
+        p.addr.ep = ep.ep;
+        p.kind = ep.kind;
+        memcpy(p.sign_key, ep.sign_key, sizeof p.sign_key);
+        memcpy(p.dh_key, ep.dh_key, sizeof p.dh_key);
+        memcpy(p.measurement, ep.measurement, sizeof p.measurement);
+        p.expires.s = ep.head.expires.s < p.expires.s ? ep.head.expires.s : p.expires.s;
+    }
+    *out = p;
+    return SM_OK;
+}

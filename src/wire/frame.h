@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/* frame: what travels on a tunnel's byte stream.
+ *
+ * First handshake messages in clear, each a head of 12 bytes and at most SM_HAND_MAX more:
+ *
+ *     "SM", version u8 = 1, kind u8, pattern u8, cipher u8, faster u8, reason u8, n u16, 0 u16
+ *
+ *     HELLO   dialer: pattern and cipher of this attempt, the cipher that is faster for it,
+ *             then the first Noise message
+ *     NOISE   a further Noise message; the other fields are zero
+ *     RETRY   answerer: start again with this pattern and cipher; n = 0
+ *     REFUSE  answerer: no, and why (a negated enum sm_err); n = 0
+ *
+ * then sealed frames, each a head of 16 bytes, which is the associated data, and a payload
+ * that is padded with zeros to a multiple of 16, so that every frame of a run is aligned:
+ *
+ *     n u32 (padded payload and tag), type u8, padding u8 < 16, 0 u16, counter u64
+ *
+ * Memory:  never allocates.
+ * Errors:  readers: TRUNCATED, MALFORMED, VERSION, LIMIT.
+ * Source:  doc/wire.md, section 4.
+ */
+#include "base/bytes.h"
+
+/* -- in clear ---------------------------------------------------------------------------- */
+
+#define SM_HAND_HEAD    12u
+#define SM_HAND_MAX     2048u /* a Noise message without payload has at most 96 bytes */
+#define SM_HAND_VERSION 1u
+
+enum sm_hand_kind {
+    SM_HAND_HELLO = 1,
+    SM_HAND_NOISE = 2,
+    SM_HAND_RETRY = 3,
+    SM_HAND_REFUSE = 4,
+};
+
+enum sm_hand_pattern {
+    SM_HAND_XX = 1,
+    SM_HAND_IK = 2,
+};
+
+struct sm_hand {
+    uint8_t kind;
+    uint8_t pattern;
+    uint8_t cipher; /* enum sm_aead_kind */
+    uint8_t faster;
+    uint8_t reason;
+    uint16_t n; /* bytes that follow */
+};
+
+/* VERSION when the peer speaks another one; out is then filled as far as that is known. */
+enum sm_err sm_hand_read(const uint8_t head[static SM_HAND_HEAD], struct sm_hand *out) SM_MUST;
+void sm_hand_write(const struct sm_hand *h, uint8_t out[static SM_HAND_HEAD]);
+
+/* -- sealed ------------------------------------------------------------------------------ */
+
+#define SM_FRAME_HEAD        16u
+#define SM_FRAME_TAG         16u
+#define SM_FRAME_ALIGN       16u
+#define SM_FRAME_PAYLOAD_MAX 65536u
+#define SM_FRAME_MAX         (SM_FRAME_HEAD + SM_FRAME_PAYLOAD_MAX + SM_FRAME_TAG)
+
+enum sm_frame_type {
+    SM_FRAME_EVIDENCE = 1,
+    SM_FRAME_ACCEPT = 2,
+    SM_FRAME_PING = 3,
+    SM_FRAME_PONG = 4,
+    SM_FRAME_CONTROL = 5,
+    SM_FRAME_PACKET = 6,
+    SM_FRAME_REKEY = 7,
+    SM_FRAME_CLOSE = 8,
+};
+
+struct sm_frame {
+    uint32_t n;
+    uint8_t type;
+    uint8_t padding;
+    uint64_t counter;
+};
+
+/* Bytes a payload of n takes on the stream. */
+static inline size_t sm_frame_bytes(size_t n)
+{
+    return SM_FRAME_HEAD + (n + SM_FRAME_ALIGN - 1) / SM_FRAME_ALIGN * SM_FRAME_ALIGN +
+           SM_FRAME_TAG;
+}
+
+/* LIMIT when the payload would exceed payload_max. */
+enum sm_err sm_frame_read(const uint8_t head[static SM_FRAME_HEAD], size_t payload_max,
+                          struct sm_frame *out) SM_MUST;
+void sm_frame_write(const struct sm_frame *f, uint8_t out[static SM_FRAME_HEAD]);
+
+/* -- what frames of the handshake carry -------------------------------------------------- */
+
+#define SM_EVIDENCE_MAX       1024u
+#define SM_FRAME_EVIDENCE_MAX 2048u /* longest payload before the peer is proven */
+
+/* lease_seq u64, record (u16 n), evidence (u16 n <= SM_EVIDENCE_MAX) */
+struct sm_evidence_frame {
+    uint64_t lease_seq;
+    struct sm_view record;
+    struct sm_view evidence;
+};
+enum sm_err sm_evidence_frame_read(struct sm_view payload,
+                                   struct sm_evidence_frame *out) SM_MUST;
+void sm_evidence_frame_write(const struct sm_evidence_frame *f, struct sm_wr *w);
+
+/* err u8 (negated enum sm_err), then at most SM_CLOSE_TEXT_MAX bytes of printable ASCII. */
+#define SM_CLOSE_TEXT_MAX 120u
+struct sm_close_frame {
+    enum sm_err err;
+    struct sm_view text;
+};
+enum sm_err sm_close_frame_read(struct sm_view payload, struct sm_close_frame *out) SM_MUST;
+void sm_close_frame_write(const struct sm_close_frame *f, struct sm_wr *w);
