@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "crypto/cose.h"
 #include "crypto/noise.h"
 #include "crypto/suite_sim.h"
 #include "t.h"
@@ -514,6 +515,83 @@ static void an_unknown_protocol_or_a_missing_key_is_refused(void)
     T_OK(sm_noise_init(&p.r, suites[1], ik, false, sm_view_str(""), &no_peer));
 }
 
+/* -- cose -------------------------------------------------------------------------------- */
+
+static void a_signed_message_comes_back_and_binds_all_its_parts(void)
+{
+    struct sm_rng r = rng_of("cose");
+    for (size_t i = 0; i < SM_COUNT(suites); i++) {
+        const struct sm_suite *s = suites[i];
+        struct sm_sign_pair key, other;
+        struct sm_cose m;
+        uint8_t msg[200];
+        size_t n;
+        sm_sign_pair_make(s, &r, &key);
+        sm_sign_pair_make(s, &r, &other);
+        struct sm_view payload = sm_view_str("content"), aad = sm_view_str("record");
+        T_OK(sm_cose_sign(s, &key, payload, aad, msg, sizeof msg, &n));
+        T_OK(sm_cose_read(sm_view_of(msg, n), &m));
+        T_TRUE(sm_view_eq(m.payload, payload));
+        T_OK(sm_cose_verify(s, &m, &key.pub, aad));
+        T_ERR(sm_cose_verify(s, &m, &other.pub, aad), SM_E_CRYPTO);
+        T_ERR(sm_cose_verify(s, &m, &key.pub, sm_view_str("Record")), SM_E_CRYPTO);
+        T_ERR(sm_cose_sign(s, &key, payload, aad, msg, n - 1, &n), SM_E_LIMIT);
+
+        T_OK(sm_cose_sign(s, &key, payload, aad, msg, sizeof msg, &n));
+        for (size_t at = 0; at < n; at++) { /* no byte may change unseen */
+            for (unsigned bit = 0; bit < 8; bit++) {
+                msg[at] ^= (uint8_t)(1u << bit);
+                enum sm_err e = sm_cose_read(sm_view_of(msg, n), &m);
+                T_TRUE(e != SM_OK || sm_cose_verify(s, &m, &key.pub, aad) == SM_E_CRYPTO);
+                msg[at] ^= (uint8_t)(1u << bit);
+            }
+            T_TRUE(sm_cose_read(sm_view_of(msg, at), &m) != SM_OK);
+        }
+    }
+}
+
+static void other_algorithms_and_critical_headers_are_refused(void)
+{
+    static const struct {
+        const char *headers; /* protected, as a string; unprotected */
+        enum sm_err want;
+    } cases[] = {
+        {"43a10127a0", SM_OK},
+        {"43a10127a104423131", SM_OK},
+        {"48a201270443313131a0", SM_OK},
+        {"43a10126a0", SM_E_UNSUPPORTED},               /* ES256 */
+        {"41a0a0", SM_E_UNSUPPORTED},                   /* none */
+        {"40a0", SM_E_TRUNCATED},                       /* no header at all */
+        {"41a0a10127", SM_E_MALFORMED},                 /* where nobody signed it */
+        {"43a10127a10127", SM_E_MALFORMED},             /* twice */
+        {"47a201270281182aa0", SM_E_UNSUPPORTED},       /* critical: 42 */
+        {"43a10127a10281182a", SM_E_MALFORMED},         /* critical, unsigned */
+        {"46a20127044231a0", SM_E_TRUNCATED},           /* a kid cut short */
+        {"47a2012704423131a104423131", SM_E_MALFORMED}, /* two kids */
+        {"44a1013807a0", SM_E_MALFORMED},               /* -8 the long way */
+        {"44a1012700a0", SM_E_MALFORMED},               /* bytes behind the header */
+    };
+    for (size_t i = 0; i < SM_COUNT(cases); i++) {
+        char hex[300] = "d284";
+        strcat(hex, cases[i].headers);
+        strcat(hex, "41705840"); /* payload "p", and a signature */
+        for (int k = 0; k < 64; k++) {
+            strcat(hex, "aa");
+        }
+        uint8_t msg[150];
+        struct sm_cose m;
+        size_t n = strlen(hex) / 2;
+        unhex(hex, msg, n);
+        enum sm_err e = sm_cose_read(sm_view_of(msg, n), &m);
+        if (e != cases[i].want) {
+            t_fail(__FILE__, __LINE__, "%s gave %s, want %s", cases[i].headers, sm_err_name(e),
+                   sm_err_name(cases[i].want));
+        }
+        msg[0] = 0xd1; /* COSE_Mac0's tag */
+        T_TRUE(sm_cose_read(sm_view_of(msg, n), &m) != SM_OK);
+    }
+}
+
 int main(int argc, char **argv)
 {
     suites[0] = sm_suite_real();
@@ -538,6 +616,8 @@ int main(int argc, char **argv)
         T_CASE(a_handshake_with_the_wrong_key_prologue_or_psk_fails),
         T_CASE(turns_and_limits_are_kept),
         T_CASE(an_unknown_protocol_or_a_missing_key_is_refused),
+        T_CASE(a_signed_message_comes_back_and_binds_all_its_parts),
+        T_CASE(other_algorithms_and_critical_headers_are_refused),
     };
     return t_main(cases, SM_COUNT(cases), argc, argv);
 }
