@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "crypto/cose.h"
 
-#include "base/cbor.h"
-
 #include <string.h>
+
+#include "base/cbor.h"
 
 enum { TAG_SIGN1 = 18, LABEL_ALG = 1, LABEL_CRIT = 2, LABEL_KID = 4, ALG_EDDSA = -8 };
 

@@ -21,16 +21,6 @@ union state {
 static_assert(sizeof(union state) <= sizeof((struct sm_hash *)0)->state, "state fits");
 static_assert(alignof(union state) <= 64, "state is aligned");
 
-void sm_wipe(void *p, size_t n)
-{
-    sodium_memzero(p, n);
-}
-
-bool sm_secret_eq(const void *a, const void *b, size_t n)
-{
-    return sodium_memcmp(a, b, n) == 0;
-}
-
 static union state *state_of(struct sm_hash *h)
 {
     return (union state *)(void *)h->state;

@@ -86,7 +86,7 @@ static uint8_t token_of(struct sm_view word)
             return t;
         }
     }
-    assert(!"a token of our own table");
+    assert(false && "a token of our own table");
     return END;
 }
 
@@ -321,7 +321,7 @@ static enum sm_err mix_token(struct sm_noise *n, uint8_t token)
     case END:
         break;
     }
-    assert(!"e and s are sent, not mixed");
+    assert(false && "e and s are sent, not mixed");
     return SM_E_STATE;
 }
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "crypto/rng.h"
 
-#include "base/bytes.h"
-#include "crypto/secret.h"
-
 #include <assert.h>
 #include <sodium.h>
 #include <string.h>
+
+#include "base/bytes.h"
+#include "crypto/secret.h"
 
 void sm_rng_init(struct sm_rng *r, const uint8_t seed[static 32], const char *label)
 {

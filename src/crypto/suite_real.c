@@ -52,7 +52,7 @@ static enum sm_err real_aead_init(struct sm_aead *a, const struct sm_secret32 *k
 {
     EVP_CIPHER_CTX *ctx = a->key.evp;
     if (ctx != NULL) { /* the same cipher with another key: no allocation */
-        return EVP_CipherInit_ex(ctx, NULL, NULL, key->b, NULL, 1) == 1 ? SM_OK : SM_E_CRYPTO;
+        return EVP_CipherInit_ex(ctx, NULL, NULL, key->b, NULL, 1) == 1 ? SM_OK : SM_E_NOMEM;
     }
     ctx = EVP_CIPHER_CTX_new();
     if (ctx == NULL) {

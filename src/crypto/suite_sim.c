@@ -2,9 +2,9 @@
 /* The stand-in suite: PROTECTS NOTHING, see suite_sim.h. */
 #include "crypto/suite_sim.h"
 
-#include "base/map.h"
-
 #include <string.h>
+
+#include "base/map.h"
 
 /* -- Diffie-Hellman in the field of 2^61 - 1 --------------------------------------------- */
 

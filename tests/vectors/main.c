@@ -33,10 +33,10 @@ static const struct {
 
 /* -- telling ----------------------------------------------------------------------------- */
 
-static void tell(const struct tally *t, const char *what, const char *fmt, va_list ap)
+__attribute__((format(printf, 3, 0))) static void tell(const struct tally *t, const char *what,
+                                                       const char *fmt, va_list ap)
 {
-    printf("  %s %s", what, t->file == NULL ? t->family : t->file);
-    printf(": ");
+    printf("  %s %s: ", what, t->file == NULL ? t->family : t->file);
     vprintf(fmt, ap);
     printf("\n");
 }
