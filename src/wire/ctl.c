@@ -119,7 +119,6 @@ enum sm_err sm_ctl_fail_read(struct sm_view in, struct sm_ctl_fail *out)
     struct sm_ctl_fail m;
     m.peer = addr_read(&r);
     m.slot = sm_rd_u8(&r);
-    m.n_slots = sm_rd_u8(&r);
     SM_TRY(sm_rd_done(&r));
     *out = m;
     return SM_OK;
@@ -129,7 +128,6 @@ void sm_ctl_fail_write(struct sm_wr *w, const struct sm_ctl_fail *m)
 {
     addr_write(w, m->peer);
     sm_wr_u8(w, m->slot);
-    sm_wr_u8(w, m->n_slots);
 }
 
 void sm_ctl_node_write(struct sm_wr *w, const struct sm_ctl_node *m)

@@ -5,8 +5,7 @@
  *
  * A stream of messages: a 16-byte head {u32 body length, u16 type, u16 flags, u64 id}, then
  * the body.  A request carries an id of the asker's choice; its reply has the same type and
- * id, the flag SM_CTL_REPLY, and starts with an i32 error.  PACKET, PATHS_CHANGED and the
- * reports are one-way.
+ * id, the flag SM_CTL_REPLY, and starts with an i32 error.  The others are one-way.
  *
  * Packets are opaque here: sessions end in the endpoint, the node only routes.
  *
@@ -22,16 +21,17 @@
 #define SM_CTL_REPLY    1u
 
 enum sm_ctl_type {
-    SM_CTL_HELLO = 1,    /* request: sm_ctl_hello; reply: sm_ctl_welcome */
-    SM_CTL_PACKET = 2,   /* one-way, both directions: sm_ctl_packet */
-    SM_CTL_FAIL = 3,     /* net to endpoint: sm_ctl_fail, a packet that found no path */
-    SM_CTL_NODES = 4,    /* request: empty; reply: list of sm_ctl_node */
-    SM_CTL_PATHS = 5,    /* request: u64 hop; reply: u8 number of disjoint paths */
-    SM_CTL_FIND = 6,     /* request: sm_ctl_find; reply: sm_ctl_found */
-    SM_CTL_TASK = 7,     /* request: sm_ctl_task, signed and announced by the node */
-    SM_CTL_QUERY = 8,    /* request: text "what [argument]"; reply: JSON text */
-    SM_CTL_REPORT = 9,   /* endpoint to net: sm_ctl_report, how a path did */
-    SM_CTL_OBSERVE = 10, /* endpoint to net: u64 hop, u8 kind (enum sm_observed of trust.h) */
+    SM_CTL_HELLO = 1,     /* request: sm_ctl_hello; reply: sm_ctl_welcome */
+    SM_CTL_PACKET = 2,    /* one-way, both directions: sm_ctl_packet */
+    SM_CTL_FAIL = 3,      /* net to endpoint: sm_ctl_fail, a packet that found no path */
+    SM_CTL_NODES = 4,     /* request: empty; reply: list of sm_ctl_node */
+    SM_CTL_PATHS = 5,     /* net to endpoint: u64 hop, u8 number of disjoint paths to it */
+    SM_CTL_FIND = 6,      /* request: sm_ctl_find; reply: sm_ctl_found */
+    SM_CTL_TASK = 7,      /* request: sm_ctl_task, signed and announced by the node */
+    SM_CTL_QUERY = 8,     /* request: text "what [argument]"; reply: JSON text */
+    SM_CTL_REPORT = 9,    /* endpoint to net: sm_ctl_report, how a path did */
+    SM_CTL_PASSPORT = 11, /* net to endpoint: its passport, renewed */
+    SM_CTL_OBSERVE = 10,  /* endpoint to net: u64 hop, u8 kind (enum sm_trust_kind) */
 };
 
 struct sm_ctl_head {
@@ -71,7 +71,7 @@ void sm_ctl_packet_write(struct sm_wr *w, const struct sm_ctl_packet *m);
 
 struct sm_ctl_fail {
     struct sm_addr peer;
-    uint8_t slot, n_slots; /* how many paths there are now */
+    uint8_t slot;
 };
 enum sm_err sm_ctl_fail_read(struct sm_view in, struct sm_ctl_fail *out) SM_MUST;
 void sm_ctl_fail_write(struct sm_wr *w, const struct sm_ctl_fail *m);
