@@ -408,10 +408,11 @@ static enum sm_err start(struct sm_mesh *m)
     static const struct sm_stream_ops ops = {.read = on_read, .closed = on_closed};
     SM_TRY(sm_timer_new(m->cfg.loop, on_timer, m, &m->timer));
     SM_TRY(sm_stream_new(m->cfg.loop, m->cfg.fd, &ops, m, QUEUE_MAX, &m->stream));
-    struct sm_ctl_hello hello = {.version = SM_CTL_VERSION, .kind = m->cfg.kind};
+    struct sm_ctl_hello hello = {
+        .version = SM_CTL_VERSION, .kind = m->cfg.kind, .endpoint = m->cfg.endpoint};
     memcpy(hello.dh_key, m->cfg.dh.pub.b, sizeof hello.dh_key);
     memcpy(hello.sign_key, m->cfg.sign.pub.b, sizeof hello.sign_key);
-    uint8_t body[128];
+    uint8_t body[1024];
     struct sm_wr w = sm_wr_init(body, sizeof body);
     sm_ctl_hello_write(&w, &hello);
     return sm_mesh_ask(m, SM_CTL_HELLO, sm_view_of(body, w.n), on_welcome, m);

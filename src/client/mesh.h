@@ -45,6 +45,7 @@ struct sm_mesh_cfg {
     const struct sm_anchor *anchor; /* must outlive the mesh */
     int fd;                         /* connected to the node; owned from success on */
     uint8_t kind;                   /* SM_CTL_CLIENT or SM_CTL_SEE */
+    struct sm_view endpoint;        /* a SEE's signed ENDPOINT record; else empty; copied */
     struct sm_dh_pair dh;
     struct sm_sign_pair sign;
     uint8_t seed[32];

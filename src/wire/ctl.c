@@ -4,6 +4,7 @@
 enum {
     PASSPORT_MAX = 4096,
     RECORD_MAX = 2048,
+    ENDPOINT_MAX = 512,
 };
 
 enum sm_err sm_ctl_head_read(struct sm_view in, struct sm_ctl_head *out)
@@ -53,7 +54,9 @@ enum sm_err sm_ctl_hello_read(struct sm_view in, struct sm_ctl_hello *out)
     m.kind = sm_rd_u8(&r);
     sm_rd_bytes(&r, m.dh_key, sizeof m.dh_key);
     sm_rd_bytes(&r, m.sign_key, sizeof m.sign_key);
-    if (m.kind != SM_CTL_CLIENT && m.kind != SM_CTL_SEE) {
+    m.endpoint = sm_rd_blob(&r, ENDPOINT_MAX);
+    if ((m.kind != SM_CTL_CLIENT && m.kind != SM_CTL_SEE) ||
+        (m.kind == SM_CTL_SEE) != (m.endpoint.n > 0)) {
         sm_rd_fail(&r);
     }
     SM_TRY(sm_rd_done(&r));
@@ -70,6 +73,7 @@ void sm_ctl_hello_write(struct sm_wr *w, const struct sm_ctl_hello *m)
     sm_wr_u8(w, m->kind);
     sm_wr_bytes(w, m->dh_key, sizeof m->dh_key);
     sm_wr_bytes(w, m->sign_key, sizeof m->sign_key);
+    sm_wr_blob(w, m->endpoint);
 }
 
 enum sm_err sm_ctl_welcome_read(struct sm_view in, struct sm_ctl_welcome *out)

@@ -49,6 +49,8 @@ struct sm_ctl_hello {
     uint32_t version;
     uint8_t kind; /* SM_CTL_CLIENT or SM_CTL_SEE */
     uint8_t dh_key[32], sign_key[32];
+    struct sm_view endpoint; /* a SEE's signed ENDPOINT record; empty for clients, whose
+                                node has one signed for them */
 };
 enum sm_err sm_ctl_hello_read(struct sm_view in, struct sm_ctl_hello *out) SM_MUST;
 void sm_ctl_hello_write(struct sm_wr *w, const struct sm_ctl_hello *m);
