@@ -6,12 +6,12 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define SHORTLIST       64u /* nodes one walk remembers: 20 closest, 4 paths, room for the way */
+#define SHORTLIST       48u /* nodes one walk remembers: k, a share for each path, some more */
 #define BATCH           64u /* records of one STORE; bits of a mask */
 #define ANNOUNCERS      2u  /* announcements at once: steady work must leave room for lookups */
-#define INTERNAL        (ANNOUNCERS + 2u) /* and one refresh, one greeting */
-#define OBSERVED        64u   /* waiting observations; more are dropped, they are statistics */
-#define NEWCOMERS       64u   /* waiting to be greeted; more make the whole shelf due */
+#define INTERNAL        (ANNOUNCERS + 1u) /* and one refresh or greeting */
+#define OBSERVED        32u   /* waiting observations; more are dropped, they are statistics */
+#define NEWCOMERS       32u   /* waiting to be greeted; more make the whole shelf due */
 #define GREET_SCAN      128u  /* keys looked at in one step of greeting: below a millisecond */
 #define REGION_SCAN     1024u /* keys looked at for one batch */
 #define AGREE           3u    /* equal answers that settle a TASK */
@@ -48,7 +48,7 @@ enum entry_state {
 struct entry {
     struct sm_node_id id;
     struct sm_mono sent;
-    struct sm_dur hedge, timeout;
+    uint32_t hedge_us, timeout_us;
     uint64_t mask; /* the records of the batch that were sent to it */
     uint8_t state, path;
     bool is_slow;
@@ -60,7 +60,7 @@ enum item_state { I_WANT_SIGN, I_SIGNING, I_READY, I_DROPPED };
 struct item {
     uint64_t seq; /* of the record meant; the shelf may have moved on */
     uint32_t slot;
-    uint8_t state, acks;
+    uint8_t state, acks, refusals;
 };
 
 struct op {
@@ -79,7 +79,7 @@ struct op {
     unsigned n_found;
     unsigned agree, agree_paths;
     struct item item[BATCH];
-    unsigned n_items, n_targets, n_done, n_good, n_stale, n_refused;
+    unsigned n_items, n_targets, n_done, n_good, n_stale;
     bool kept_here;
     uint64_t report; /* items whose announcement is to be told */
 };
@@ -351,7 +351,10 @@ static void announce_batch(struct sm_dht *d, struct op *o);
 
 static void walk_done(struct sm_dht *d, struct op *o)
 {
-    o->n_ready = 0;
+    for (unsigned i = 0; i < o->n && o->n_ready > 0; i++) {
+        o->n_ready -= o->e[i].state == E_READY;
+        o->e[i].state = o->e[i].state == E_READY ? E_NEW : o->e[i].state;
+    }
     switch (o->kind) {
     case OP_GET:
         o->n_found = drop_withdrawn(o);
@@ -375,7 +378,7 @@ static void walk_done(struct sm_dht *d, struct op *o)
 static struct sm_mono entry_due(const struct entry *e)
 {
     if (e->state == E_ASKED || e->state == E_STORING) {
-        return sm_after(e->sent, e->is_slow ? e->timeout : e->hedge);
+        return sm_after(e->sent, SM_US(e->is_slow ? e->timeout_us : e->hedge_us));
     }
     return SM_NEVER;
 }
@@ -389,7 +392,8 @@ static void plan(struct op *o, struct sm_mono also)
 }
 
 /* Ask whom the walk may ask now.  A node is asked when it is among the k closest of all that
- * may still answer, or among its path's share of k, so that each path gets on by itself. */
+ * may still answer, or among its path's share of k, so that each path gets on by itself.  A
+ * node that is slow is passed over; its answer still counts. */
 static void walk_pump(struct sm_dht *d, struct op *o)
 {
     if (has_enough(o) || sm_is_due(sm_after(o->started, LIFE), d->now)) {
@@ -401,11 +405,13 @@ static void walk_pump(struct sm_dht *d, struct op *o)
         const struct entry *e = &o->e[i];
         busy[e->path] += e->state == E_READY || (e->state == E_ASKED && !e->is_slow);
     }
-    bool is_open = false;
+    bool is_open = false, is_slow = false;
     unsigned share = (o->k + o->paths - 1) / o->paths;
     for (unsigned i = 0; i < o->n; i++) {
         struct entry *e = &o->e[o->order[i]];
-        if (e->state == E_SILENT || e->state == E_FAILED) {
+        bool is_late = e->state == E_ASKED && e->is_slow;
+        is_slow |= is_late;
+        if (is_late || e->state == E_SILENT || e->state == E_FAILED) {
             continue;
         }
         bool is_near = all++ < o->k;
@@ -419,6 +425,8 @@ static void walk_pump(struct sm_dht *d, struct op *o)
         }
         is_open |= e->state != E_ANSWERED;
     }
+    /* k others answered: what the slow ones would say is known, unless it is nothing. */
+    is_open |= is_slow && (all < o->k || (o->kind == OP_GET && o->n_found == 0));
     struct sm_mono late = SM_NEVER;
     if (!is_open && !waits_for_late(d, o, &late)) {
         walk_done(d, o);
@@ -637,24 +645,26 @@ static void store_begin(struct sm_dht *d, struct op *o)
     store_pump(d, o);
 }
 
+/* What nobody heard is due again after a pause; what all refused waits for the sweep. */
 static void announce_done(struct sm_dht *d, struct op *o)
 {
     for (unsigned i = 0; i < o->n_items; i++) {
         const struct item *it = &o->item[i];
         struct sm_dht_pub *p = &d->shelf.pub[it->slot];
         p->is_busy = false;
-        if (it->acks == 0) {
+        if (p->seq != it->seq) {
+            continue; /* changed meanwhile, and due again for it */
+        }
+        bool is_heard = it->acks > 0 || it->refusals > 0;
+        *(it->acks > 0 ? &d->stats.announced : &d->stats.announce_failed) += 1;
+        if (!is_heard) {
             sm_dht_shelf_due(&d->shelf, p);
             d->announce_at = sm_after(d->now, ANNOUNCE_PAUSE);
-            d->stats.announce_failed++;
-        } else if (p->seq == it->seq) {
-            d->stats.announced++;
-            if (p->is_withdrawn && !p->is_due) {
-                sm_dht_shelf_del(&d->shelf, p);
-            } else if (p->is_fresh) {
-                p->is_fresh = false;
-                o->report |= UINT64_C(1) << i;
-            }
+        } else if (p->is_withdrawn && !p->is_due) {
+            sm_dht_shelf_del(&d->shelf, p);
+        } else if (p->is_fresh) {
+            p->is_fresh = false;
+            o->report |= UINT64_C(1) << i;
         }
     }
     o->phase = PH_REPORT;
@@ -707,7 +717,7 @@ static void store_answer(struct sm_dht *d, struct op *o, struct entry *e, struct
         good += is_kept;
         o->item[i].acks = (uint8_t)(o->item[i].acks + is_kept);
         o->n_stale += s == SM_DHT_STALE;
-        o->n_refused += s == SM_DHT_REFUSED;
+        o->item[i].refusals = (uint8_t)(o->item[i].refusals + (s == SM_DHT_REFUSED));
     }
     o->n_good += good > 0;
 }
@@ -777,7 +787,8 @@ static void announce_start(struct sm_dht *d)
     while (sm_is_due(d->announce_at, d->now) && d->table.n > 0 && d->shelf.queue_n > 0 &&
            count_kind(d, OP_ANNOUNCE) < ANNOUNCERS) {
         struct sm_dht_pub *p = sm_dht_shelf_next_due(&d->shelf);
-        if (p == NULL) {
+        if (p == NULL) { /* the rest waits for the other announcer */
+            d->announce_at = sm_after(d->now, ANNOUNCE_GAP);
             return;
         }
         struct op *o = op_new(d, OP_ANNOUNCE, &p->item.key);
@@ -899,9 +910,15 @@ static void greet(struct sm_dht *d)
     d->greet_at = sm_after(d->now, GREET_GAP);
 }
 
+/* Refresh and greeting share one place. */
+static bool has_guest(const struct sm_dht *d)
+{
+    return count_kind(d, OP_GREET) + count_kind(d, OP_REFRESH) > 0;
+}
+
 static bool may_greet(const struct sm_dht *d)
 {
-    return d->newcomer_n > 0 && count_kind(d, OP_GREET) == 0;
+    return d->newcomer_n > 0 && !has_guest(d);
 }
 
 /* -- refresh ----------------------------------------------------------------------------- */
@@ -911,7 +928,11 @@ static void refresh(struct sm_dht *d)
 {
     const struct sm_dht_contact *silent = sm_dht_table_most_silent(&d->table);
     d->refresh_at = sm_after(d->now, jitter(d, silent ? REFRESH_SILENT : REFRESH_EVERY));
-    if (d->table.n == 0 || count_kind(d, OP_REFRESH) > 0) {
+    if (d->table.n == 0) {
+        return;
+    }
+    if (has_guest(d)) {
+        d->refresh_at = sm_after(d->now, SM_S(1));
         return;
     }
     struct sm_data_id key;
@@ -1330,7 +1351,7 @@ static enum sm_err put_err(const struct op *o)
     if (o->n_stale > 0) {
         return SM_E_STALE;
     }
-    if (o->n_refused > 0) {
+    if (o->item[0].refusals > 0) {
         return SM_E_REFUSED;
     }
     return o->asked > 0 ? SM_E_TIMEOUT : SM_E_PEERS;
@@ -1376,6 +1397,7 @@ static void out_sign(struct sm_dht *d, struct op *o, struct sm_dht_out *out)
     unsigned i = 0;
     while (o->item[i].state != I_WANT_SIGN) {
         i++;
+        assert(i < o->n_items);
     }
     struct item *it = &o->item[i];
     struct sm_dht_pub *p = &d->shelf.pub[it->slot];
@@ -1414,6 +1436,7 @@ static void out_request(struct sm_dht *d, struct op *o, struct sm_dht_out *out)
     unsigned i = 0;
     while (o->e[o->order[i]].state != E_READY && o->e[o->order[i]].state != E_STORE_READY) {
         i++;
+        assert(i < o->n);
     }
     struct entry *e = &o->e[o->order[i]];
     struct sm_wr w = sm_wr_init(d->scratch, SM_DHT_BODY_MAX);
@@ -1434,8 +1457,8 @@ static void out_request(struct sm_dht *d, struct op *o, struct sm_dht_out *out)
     assert(!w.full);
     e->sent = d->now;
     e->is_slow = false;
-    e->hedge = sm_dht_table_hedge(&d->table, &e->id);
-    e->timeout = sm_dht_table_timeout(&d->table, &e->id);
+    e->hedge_us = sm_dht_table_hedge_us(&d->table, &e->id);
+    e->timeout_us = sm_dht_table_timeout_us(&d->table, &e->id);
     o->due = sm_earlier(o->due, entry_due(e));
     d->stats.requests++;
     *out = (struct sm_dht_out){.kind = SM_DHT_OUT_REQUEST,
@@ -1501,18 +1524,28 @@ static void cfg_defaults(struct sm_dht_cfg *c)
     c->max_lookups = c->max_lookups > 255 - INTERNAL ? 255 - INTERNAL : c->max_lookups;
     c->max_found = c->max_found == 0 ? 64 : c->max_found;
     c->max_contacts = c->max_contacts == 0 ? 512 : c->max_contacts;
-    c->max_records = c->max_records == 0 ? 8192 : c->max_records;
-    c->max_per_signer = c->max_per_signer == 0 ? c->max_records / 8 + 1 : c->max_per_signer;
+    c->max_records = c->max_records == 0 ? 65536 : c->max_records;
+    c->max_per_signer = c->max_per_signer == 0 ? c->max_records / 4 + 1 : c->max_per_signer;
     c->max_published = c->max_published == 0 ? 65536 : c->max_published;
     c->announce_every = c->announce_every.ns == 0 ? SM_S(8 * 3600) : c->announce_every;
     c->provider_life_s = c->provider_life_s == 0 ? 24 * 3600 : c->provider_life_s;
+}
+
+/* Two maps of the store: at least twice as many slots as records, 37 bytes each. */
+static size_t maps_bytes(size_t max)
+{
+    size_t slots = 8;
+    while (slots < 2 * max) {
+        slots *= 2;
+    }
+    return 2 * slots * (32 + 4 + 1);
 }
 
 size_t sm_dht_footprint(const struct sm_dht_cfg *cfg)
 {
     struct sm_dht_cfg c = *cfg;
     cfg_defaults(&c);
-    return sizeof(struct sm_dht) + SM_DHT_BODY_MAX +
+    return sizeof(struct sm_dht) + SM_DHT_BODY_MAX + maps_bytes(c.max_records) +
            (c.max_lookups + INTERNAL) * sizeof(struct op) +
            (size_t)c.max_lookups * c.max_found * sizeof(struct sm_dht_rec) +
            c.max_found * sizeof(struct sm_view) +
@@ -1525,7 +1558,7 @@ static enum sm_err parts_init(struct sm_dht *d)
 {
     const struct sm_dht_cfg *c = &d->cfg;
     uint64_t k0 = sm_rng_u64(&d->rng), k1 = sm_rng_u64(&d->rng);
-    SM_TRY(sm_dht_table_init(&d->table, &c->self, c->max_contacts, k0, k1));
+    SM_TRY(sm_dht_table_init(&d->table, &c->self, c->max_contacts));
     SM_TRY(sm_dht_store_init(&d->store, &c->self, c->max_records, c->max_per_signer, k0, k1));
     SM_TRY(sm_dht_shelf_init(&d->shelf, c->max_published));
     d->n_ops = c->max_lookups + INTERNAL;

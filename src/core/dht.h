@@ -50,11 +50,11 @@ struct sm_dht_cfg {
     /* Zero takes the number in brackets. */
     uint8_t k;               /* [10 below 500 nodes, 20 above] at most 20 */
     uint8_t paths;           /* [4] at most 8 */
-    uint8_t max_lookups;     /* [16] gets and puts at once; 3.6 KiB and max_found each */
+    uint8_t max_lookups;     /* [16] gets and puts at once; 4.4 KiB and max_found each */
     uint8_t max_found;       /* [64] records of one result, 256 B each */
     uint16_t max_contacts;   /* [512] 20 a bucket reach to 10^6 nodes with 340; 48 B each */
-    uint32_t max_records;    /* [8,192] kept for others, 350 B each */
-    uint32_t max_per_signer; /* [max_records / 8] one node may not fill the table */
+    uint32_t max_records;    /* [65,536] kept for others, 290 B each, touched when used */
+    uint32_t max_per_signer; /* [max_records / 4] no node fills the table alone */
     uint32_t max_published;  /* [65,536] 150 B each, touched when used */
     struct sm_dur announce_every; /* [8 h] */
     uint32_t provider_life_s;     /* [24 h] three sweeps, so one may be missed */
@@ -73,7 +73,7 @@ struct sm_dht_query {
 enum sm_dht_out_kind {
     SM_DHT_OUT_REQUEST, /* send body to node, service 1; sm_dht_reply(rpc, ...) when it ends */
     SM_DHT_OUT_RESULT,  /* of a get or put */
-    SM_DHT_OUT_PUBLISHED, /* the first announcement of a key is done */
+    SM_DHT_OUT_PUBLISHED, /* the first announcement of a key is done; stored may be 0 */
     SM_DHT_OUT_SIGN,      /* have body signed (kind RECORD); sm_dht_signed(token, ...) */
     SM_DHT_OUT_OBSERVE,   /* what a node did, for trust */
 };
@@ -156,5 +156,5 @@ struct sm_mono sm_dht_deadline(const struct sm_dht *d);
 bool sm_dht_next(struct sm_dht *d, struct sm_dht_out *out);
 
 void sm_dht_stats(const struct sm_dht *d, struct sm_dht_stats *out);
-/* Bytes that sm_dht_new takes for this configuration, before maps. */
+/* Bytes that sm_dht_new takes for this configuration. */
 size_t sm_dht_footprint(const struct sm_dht_cfg *cfg);

@@ -18,9 +18,6 @@ enum sm_err sm_dht_shelf_init(struct sm_dht_shelf *s, uint32_t cap)
         sm_dht_shelf_done(s);
         return SM_E_NOMEM;
     }
-    for (uint32_t i = 0; i < cap; i++) {
-        s->free[i] = cap - 1 - i;
-    }
     return SM_OK;
 }
 
@@ -64,7 +61,7 @@ enum sm_err sm_dht_shelf_put(struct sm_dht_shelf *s, const struct sm_dht_item *i
             return SM_E_LIMIT;
         }
         uint32_t pos = sm_dht_shelf_seek(s, &item->key);
-        uint32_t slot = s->free[s->cap - s->n - 1];
+        uint32_t slot = s->top > s->n ? s->free[s->top - s->n - 1] : s->top++;
         memmove(&s->order[pos + 1], &s->order[pos], (s->n - pos) * sizeof *s->order);
         s->order[pos] = slot;
         s->n++;
@@ -73,6 +70,7 @@ enum sm_err sm_dht_shelf_put(struct sm_dht_shelf *s, const struct sm_dht_item *i
         *p = (struct sm_dht_pub){.is_queued = is_queued};
     }
     p->item = *item;
+    p->seq = 0; /* a record under way is not this one */
     p->is_signed = false;
     p->is_fresh = true;
     p->is_withdrawn = false;
@@ -86,7 +84,7 @@ void sm_dht_shelf_del(struct sm_dht_shelf *s, struct sm_dht_pub *p)
     assert(pos < s->n && sm_dht_shelf_at(s, pos) == p);
     memmove(&s->order[pos], &s->order[pos + 1], (s->n - pos - 1) * sizeof *s->order);
     s->n--;
-    s->free[s->cap - s->n - 1] = (uint32_t)(p - s->pub);
+    s->free[s->top - s->n - 1] = (uint32_t)(p - s->pub);
     *p = (struct sm_dht_pub){.is_queued = p->is_queued};
 }
 

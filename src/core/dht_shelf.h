@@ -30,7 +30,8 @@ struct sm_dht_shelf {
     struct sm_dht_pub *pub;
     uint32_t *order; /* n slots by key */
     uint32_t *queue; /* ring of slots */
-    uint32_t *free;  /* cap - n slots */
+    uint32_t *free;  /* top - n slots */
+    uint32_t top;    /* slots ever used; memory above it was never touched */
     uint32_t cap, n, queue_at, queue_n;
 };
 

@@ -88,10 +88,6 @@ enum sm_err sm_dht_store_init(struct sm_dht_store *s, const struct sm_node_id *s
         sm_dht_store_done(s);
         return e;
     }
-    for (uint32_t i = cap; i-- > 0;) {
-        s->slot[i].next = s->free_head;
-        s->free_head = i;
-    }
     return SM_OK;
 }
 
@@ -159,7 +155,7 @@ static void drop(struct sm_dht_store *s, uint32_t i)
 
 void sm_dht_store_expire(struct sm_dht_store *s, struct sm_wall now)
 {
-    for (uint32_t i = 0; i < s->cap; i++) {
+    for (uint32_t i = 0; i < s->top; i++) {
         if (s->slot[i].is_used && is_expired(&s->slot[i].rec, now)) {
             drop(s, i);
         }
@@ -169,7 +165,7 @@ void sm_dht_store_expire(struct sm_dht_store *s, struct sm_wall now)
 static uint32_t farthest(const struct sm_dht_store *s)
 {
     uint32_t at = 0;
-    for (uint32_t i = 1; i < s->cap; i++) {
+    for (uint32_t i = 1; i < s->top; i++) {
         if (s->far[i] > s->far[at]) {
             at = i;
         }
@@ -227,6 +223,17 @@ enum sm_dht_status sm_dht_store_ask(struct sm_dht_store *s, const struct sm_dht_
     return s->cap == 0 ? SM_DHT_REFUSED : place_of(s, r, now).status;
 }
 
+static uint32_t slot_take(struct sm_dht_store *s)
+{
+    uint32_t i = s->free_head;
+    if (i != END) {
+        s->free_head = s->slot[i].next;
+        return i;
+    }
+    assert(s->top < s->cap);
+    return s->top++;
+}
+
 enum sm_dht_status sm_dht_store_add(struct sm_dht_store *s, const struct sm_dht_rec *r,
                                     struct sm_wall now)
 {
@@ -244,9 +251,7 @@ enum sm_dht_status sm_dht_store_add(struct sm_dht_store *s, const struct sm_dht_
     if (p.evict != END) {
         drop(s, p.evict);
     }
-    uint32_t i = s->free_head;
-    assert(i != END);
-    s->free_head = s->slot[i].next;
+    uint32_t i = slot_take(s);
     s->slot[i] =
         (struct sm_dht_slot){.rec = *r, .next = head_of(s, sm_dht_rec_key(r)), .is_used = true};
     s->far[i] = sm_dht_distance64(s->self.b, sm_dht_rec_key(r));

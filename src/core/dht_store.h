@@ -10,6 +10,7 @@
  *
  * Memory:  arrays of `cap` slots and two maps, made at init.
  */
+#include "base/map.h"
 #include "core/dht_table.h"
 #include "wire/dht_rpc.h"
 #include "wire/provider.h"
@@ -58,7 +59,9 @@ struct sm_dht_store {
     struct sm_node_id self;
     struct sm_dht_slot *slot;
     uint64_t *far; /* distance of the slot's key, apart so that finding the farthest is quick */
-    uint32_t cap, n, per_signer, free_head;
+    uint32_t cap, n, per_signer;
+    uint32_t top;            /* slots ever used; memory above it was never touched */
+    uint32_t free_head;      /* slots below top that are free again */
     struct sm_map by_key;    /* data id -> head of chain */
     struct sm_map by_signer; /* node id -> how many */
 };

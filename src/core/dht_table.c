@@ -49,29 +49,27 @@ unsigned sm_dht_shared_bits(const uint8_t a[static 32], const uint8_t b[static 3
 /* -- the table --------------------------------------------------------------------------- */
 
 enum sm_err sm_dht_table_init(struct sm_dht_table *t, const struct sm_node_id *self,
-                              uint16_t cap, uint64_t k0, uint64_t k1)
+                              uint16_t cap)
 {
     *t = (struct sm_dht_table){.self = *self, .cap = cap};
-    SM_TRY(sm_map_init(&t->by_id, sizeof self->b, cap, k0, k1));
     t->c = calloc(cap, sizeof *t->c);
-    if (t->c == NULL) {
-        sm_dht_table_done(t);
-        return SM_E_NOMEM;
-    }
-    return SM_OK;
+    return t->c == NULL ? SM_E_NOMEM : SM_OK;
 }
 
 void sm_dht_table_done(struct sm_dht_table *t)
 {
-    sm_map_done(&t->by_id);
     free(t->c);
     *t = (struct sm_dht_table){0};
 }
 
 static struct sm_dht_contact *find(const struct sm_dht_table *t, const struct sm_node_id *id)
 {
-    uint32_t at;
-    return sm_map_get(&t->by_id, id->b, &at) ? &t->c[at] : NULL;
+    for (unsigned i = 0; i < t->cap; i++) {
+        if (t->c[i].is_used && sm_node_id_eq(&t->c[i].id, id)) {
+            return &t->c[i];
+        }
+    }
+    return NULL;
 }
 
 const struct sm_dht_contact *sm_dht_table_find(const struct sm_dht_table *t,
@@ -82,7 +80,6 @@ const struct sm_dht_contact *sm_dht_table_find(const struct sm_dht_table *t,
 
 static void drop(struct sm_dht_table *t, struct sm_dht_contact *c)
 {
-    (void)sm_map_del(&t->by_id, c->id.b);
     t->bucket_n[c->bucket]--;
     t->n--;
     *c = (struct sm_dht_contact){0};
@@ -138,7 +135,7 @@ enum sm_dht_admission sm_dht_table_add(struct sm_dht_table *t, const struct sm_n
         drop(t, out);
     }
     c = free_slot(t);
-    if (c == NULL || sm_map_put(&t->by_id, id->b, (uint32_t)(c - t->c)) != SM_OK) {
+    if (c == NULL) {
         return SM_DHT_NO_ROOM;
     }
     *c = (struct sm_dht_contact){
@@ -231,14 +228,14 @@ static uint32_t clamp(uint32_t v, uint32_t low, uint32_t high)
     return v < low ? low : v > high ? high : v;
 }
 
-struct sm_dur sm_dht_table_timeout(const struct sm_dht_table *t, const struct sm_node_id *id)
+uint32_t sm_dht_table_timeout_us(const struct sm_dht_table *t, const struct sm_node_id *id)
 {
-    return SM_US(clamp(2 * percentile_us(t, id, 4), FLOOR_US, CAP_US));
+    return clamp(2 * percentile_us(t, id, 4), FLOOR_US, CAP_US);
 }
 
-struct sm_dur sm_dht_table_hedge(const struct sm_dht_table *t, const struct sm_node_id *id)
+uint32_t sm_dht_table_hedge_us(const struct sm_dht_table *t, const struct sm_node_id *id)
 {
-    return SM_US(clamp(percentile_us(t, id, 2), HEDGE_FLOOR_US, CAP_US));
+    return clamp(percentile_us(t, id, 2), HEDGE_FLOOR_US, CAP_US);
 }
 
 /* -- who is close ------------------------------------------------------------------------ */
