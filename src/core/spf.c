@@ -64,7 +64,7 @@ void sm_graph_node_end(struct sm_graph *g)
     }
 }
 
-static uint32_t arc_cost(const struct sm_graph *g, uint32_t from, uint32_t to)
+uint32_t sm_graph_cost(const struct sm_graph *g, uint32_t from, uint32_t to)
 {
     uint32_t low = g->first[from], high = g->first[from + 1];
     while (low < high) {
@@ -75,8 +75,7 @@ static uint32_t arc_cost(const struct sm_graph *g, uint32_t from, uint32_t to)
             high = mid;
         }
     }
-    assert(g->arc[low].to == to);
-    return g->arc[low].cost;
+    return low < g->first[from + 1] && g->arc[low].to == to ? g->arc[low].cost : 0;
 }
 
 /* -- heap -------------------------------------------------------------------------------- */
@@ -367,7 +366,7 @@ static void flow_add(struct sm_spf *s, const struct sm_graph *g, const struct en
         }
         if (w != e->target) {
             s->pred[w] = v;
-            s->pred_cost[w] = arc_cost(g, v, w);
+            s->pred_cost[w] = sm_graph_cost(g, v, w);
         }
         if (v != e->source) {
             s->succ[v] = w;
@@ -386,7 +385,7 @@ static bool path_follow(const struct sm_spf *s, const struct sm_graph *g, const 
         if (p.n == SM_SPF_HOPS_MAX) {
             return false;
         }
-        p.cost += arc_cost(g, u, v);
+        p.cost += sm_graph_cost(g, u, v);
         p.node[p.n++] = v;
         if (v == e->target) {
             break;

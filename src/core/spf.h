@@ -53,6 +53,8 @@ void sm_graph_begin(struct sm_graph *g, uint32_t n); /* n <= nodes_max */
  * the graph has arcs_max arcs. */
 enum sm_err sm_graph_arc(struct sm_graph *g, uint32_t to, uint32_t cost) SM_MUST;
 void sm_graph_node_end(struct sm_graph *g);
+/* The cost of an arc of a complete graph; 0 when there is none. */
+uint32_t sm_graph_cost(const struct sm_graph *g, uint32_t from, uint32_t to);
 
 struct sm_spf;                                 /* distances, tree and heap for one graph size */
 struct sm_spf *sm_spf_new(uint32_t nodes_max); /* NULL: no memory, or above the limit */

@@ -104,7 +104,9 @@ enum sm_err sm_packet_read(struct sm_view bytes, struct sm_packet *out)
     }
     struct sm_view padding = sm_rd_view(&r, header - SM_PACKET_FIXED - 8u * p.n_hops);
     p.payload = sm_rd_rest(&r);
-    if (!is_zero(padding) || p.payload.n > SM_PACKET_PAYLOAD_MAX || !path_is_simple(&p)) {
+    bool is_good =
+        is_zero(padding) && p.payload.n <= SM_PACKET_PAYLOAD_MAX && path_is_simple(&p);
+    if (!r.failed && !is_good) {
         sm_rd_fail(&r);
     }
     SM_TRY(sm_rd_done(&r));
