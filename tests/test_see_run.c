@@ -394,12 +394,18 @@ static void two_compiles_of_one_module_do_the_work_once(void)
     T_EQ(made[0].was_cached + made[1].was_cached, 1);
 }
 
+static void cache_file(const struct sm_see_key *key, const char *suffix, char out[300])
+{
+    char hex[65];
+    sm_hex(key->b, sizeof key->b, hex);
+    (void)snprintf(out, 300, "%s/cache/%s%s", scratch, hex, suffix);
+}
+
 /* Change one byte of a file of the cache. */
 static void damage(const struct sm_see_key *key, const char *suffix, long at)
 {
-    char hex[65], path[300];
-    sm_hex(key->b, sizeof key->b, hex);
-    (void)snprintf(path, sizeof path, "%s/cache/%s%s", scratch, hex, suffix);
+    char path[300];
+    cache_file(key, suffix, path);
     FILE *f = fopen(path, "r+");
     T_TRUE(f != NULL && fseek(f, at, SEEK_SET) == 0);
     int c = fgetc(f);
@@ -425,13 +431,19 @@ static void a_damaged_cache_is_never_loaded(void)
     }
 }
 
-static void the_cache_is_trimmed_by_age(void)
+static void the_least_recently_used_entry_goes_first(void)
 {
     struct sm_compile_result a, b;
     struct sm_see_record rec;
     T_OK(compile(MODULE(MEMORY, "i32.const 1 drop"), &a));
     T_OK(compile(MODULE(MEMORY, "i32.const 2 drop"), &b));
-    T_OK(sm_see_cache_find(&engine.cache, &a.key, wall_now(), &rec)); /* now a is the newer */
+    static const struct timespec long_ago[2] = {{.tv_sec = 1000000000}, {.tv_sec = 1000000000}};
+    char path[300];
+    cache_file(&a.key, ".rec", path);
+    T_EQ(utimensat(AT_FDCWD, path, long_ago, 0), 0);
+    cache_file(&b.key, ".rec", path);
+    T_EQ(utimensat(AT_FDCWD, path, long_ago, 0), 0);
+    T_OK(sm_see_cache_find(&engine.cache, &a.key, wall_now(), &rec)); /* uses it */
     T_OK(sm_see_cache_trim(&engine.cache, rec.so_bytes + 1000));
     T_OK(sm_see_cache_find(&engine.cache, &a.key, wall_now(), &rec));
     T_ERR(sm_see_cache_find(&engine.cache, &b.key, wall_now(), &rec), SM_E_NOTFOUND);
@@ -603,7 +615,7 @@ int main(int argc, char **argv)
         T_CASE(names_cannot_become_code),
         T_CASE(two_compiles_of_one_module_do_the_work_once),
         T_CASE(a_damaged_cache_is_never_loaded),
-        T_CASE(the_cache_is_trimmed_by_age),
+        T_CASE(the_least_recently_used_entry_goes_first),
         T_CASE(native_code_dies_at_the_first_forbidden_call),
         T_CASE(landlock_alone_closes_the_files),
         T_CASE(the_toolchain_has_no_network),
