@@ -93,6 +93,9 @@ static void ack_read(struct sm_rd *r, struct sm_frame_ack *a)
     for (uint32_t i = 0; i < a->n; i++) {
         uint32_t gap = sm_rd_u32(r);
         uint32_t len = sm_rd_u32(r);
+        if (r->failed) {
+            return;
+        }
         bool is_first = i == 0;
         if (is_first != (gap == 0) || len == 0 || top < gap || top - gap < len - 1) {
             sm_rd_fail(r);
