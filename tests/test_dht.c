@@ -857,6 +857,38 @@ static void newcomers_learn_what_they_should_keep(void)
     world_free(w);
 }
 
+static void newcomers_are_told_again_when_they_did_not_hear(void)
+{
+    struct world *w = world_new(6, 0, &small);
+    publish(w, 0, key_n(1), 1);
+    run_for(w, SM_S(10));
+    node_new(w, &small);
+    w->node[6].is_dead = true; /* not reachable yet */
+    meet(w, 0, 6);
+    run_for(w, SM_S(2));
+    T_EQ(stats(w, 6).records, 0);
+    w->node[6].is_dead = false;
+    run_for(w, SM_S(20));
+    T_EQ(stats(w, 6).records, 1);
+    world_free(w);
+}
+
+static void who_comes_back_is_asked_again(void)
+{
+    struct world *w = world_new(8, 0, &small);
+    w->node[3].is_dead = true;
+    for (unsigned i = 0; i < 4; i++) {
+        (void)get(w, 0, key_n(i), SM_RECORD_PROVIDER, 1);
+    }
+    T_EQ(stats(w, 0).silent, 1);
+    T_EQ(get(w, 0, key_n(5), SM_RECORD_PROVIDER, 1)->asked, 6);
+    w->node[3].is_dead = false;
+    run_for(w, SM_S(120));
+    T_EQ(stats(w, 0).silent, 0);
+    T_EQ(get(w, 0, key_n(5), SM_RECORD_PROVIDER, 1)->asked, 7);
+    world_free(w);
+}
+
 static void records_survive_the_loss_of_all_who_kept_them(void)
 {
     struct world *w = world_new(40, 0, &small);
@@ -971,6 +1003,8 @@ int main(int argc, char **argv)
         T_CASE(the_sweep_announces_everything_evenly_within_its_interval),
         T_CASE(records_outlive_a_day_because_they_are_announced_again),
         T_CASE(newcomers_learn_what_they_should_keep),
+        T_CASE(newcomers_are_told_again_when_they_did_not_hear),
+        T_CASE(who_comes_back_is_asked_again),
         T_CASE(records_survive_the_loss_of_all_who_kept_them),
         T_CASE(what_is_taken_back_is_not_found),
         T_CASE(a_change_while_announcing_is_announced_too),

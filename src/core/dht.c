@@ -21,6 +21,8 @@
 #define ANNOUNCE_GAP    SM_MS(50) /* at most 20 batches a second */
 #define ANNOUNCE_PAUSE  SM_S(5)   /* after nobody took it */
 #define GREET_GAP       SM_MS(20)
+#define GREET_PAUSE     SM_S(5)
+#define GREET_TRIES     4u
 #define REFRESH_EVERY   SM_S(600)
 #define REFRESH_SILENT  SM_S(60) /* while contacts are silent */
 #define EXPIRE_EVERY    SM_S(60)
@@ -87,6 +89,7 @@ struct op {
 struct newcomer {
     struct sm_node_id id;
     bool is_gone;
+    uint8_t tries;
     struct sm_data_id from; /* keys below are done */
 };
 
@@ -623,7 +626,7 @@ static void keep_here(struct sm_dht *d, struct op *o, const struct sm_node_id *l
         (o->n_targets >= o->k && sm_dht_closer(&o->q.key, &d->cfg.self, last) > 0)) {
         return;
     }
-    enum sm_dht_status s = sm_dht_store_add(&d->store, &o->found[0], d->wall);
+    enum sm_dht_status s = sm_dht_store_add(&d->store, &o->found[0]);
     o->kept_here = s == SM_DHT_STORED || s == SM_DHT_HAVE;
     o->n_stale += s == SM_DHT_STALE;
 }
@@ -673,13 +676,15 @@ static void announce_done(struct sm_dht *d, struct op *o)
     }
 }
 
+static void greet_done(struct sm_dht *d, struct op *o);
+
 static void store_done(struct sm_dht *d, struct op *o)
 {
     o->n_ready = 0;
     if (o->kind == OP_ANNOUNCE) {
         announce_done(d, o);
     } else if (o->kind == OP_GREET) {
-        o->kind = OP_FREE;
+        greet_done(d, o);
     } else {
         o->phase = PH_REPORT;
     }
@@ -841,7 +846,7 @@ static void sweep(struct sm_dht *d)
 
 /* -- newcomers and leavers --------------------------------------------------------------- */
 
-static void newcomer_add(struct sm_dht *d, const struct sm_node_id *id, bool is_gone)
+static void newcomer_add(struct sm_dht *d, struct newcomer c)
 {
     if (d->shelf.n == 0) {
         return;
@@ -855,8 +860,7 @@ static void newcomer_add(struct sm_dht *d, const struct sm_node_id *id, bool is_
         return;
     }
     d->stats.newcomers++;
-    d->newcomer[(d->newcomer_at + d->newcomer_n++) % NEWCOMERS] =
-        (struct newcomer){.id = *id, .is_gone = is_gone};
+    d->newcomer[(d->newcomer_at + d->newcomer_n++) % NEWCOMERS] = c;
 }
 
 /* Near the key by all we know of its region, and by how dense the mesh is: far regions we
@@ -899,6 +903,7 @@ static void greet(struct sm_dht *d)
         entry_add(o, &c->id, 0);
         entry_ready(o, &o->e[0], E_STORE_READY);
         o->n_targets = 1;
+        o->q.token = c->tries;
         plan(o, SM_NEVER);
     }
     if (pos < d->shelf.n) {
@@ -908,6 +913,19 @@ static void greet(struct sm_dht *d)
         d->newcomer_n--;
     }
     d->greet_at = sm_after(d->now, GREET_GAP);
+}
+
+/* Who did not hear it is told again a little later: it may have a route by then. */
+static void greet_done(struct sm_dht *d, struct op *o)
+{
+    bool is_heard = o->e[0].state == E_STORED;
+    if (!is_heard && o->q.token < GREET_TRIES - 1) {
+        newcomer_add(d, (struct newcomer){.id = o->e[0].id,
+                                          .tries = (uint8_t)(o->q.token + 1),
+                                          .from = o->q.key});
+        d->greet_at = sm_after(d->now, GREET_PAUSE);
+    }
+    o->kind = OP_FREE;
 }
 
 /* Refresh and greeting share one place. */
@@ -967,7 +985,7 @@ void sm_dht_contact(struct sm_dht *d, struct sm_mono now, const struct sm_node_i
     }
     enter(d, now);
     if (sm_dht_table_add(&d->table, id, grade) == SM_DHT_NEW) {
-        newcomer_add(d, id, false);
+        newcomer_add(d, (struct newcomer){.id = *id});
     }
     work(d);
 }
@@ -976,7 +994,7 @@ void sm_dht_contact_gone(struct sm_dht *d, struct sm_mono now, const struct sm_n
 {
     enter(d, now);
     if (sm_dht_table_del(&d->table, id)) {
-        newcomer_add(d, id, true);
+        newcomer_add(d, (struct newcomer){.id = *id, .is_gone = true});
     }
     work(d);
 }
@@ -1149,7 +1167,7 @@ static enum sm_dht_status serve_record(struct sm_dht *d, const struct sm_node_id
     if (record_read(d, bytes, &r) != SM_OK) {
         return SM_DHT_REFUSED;
     }
-    enum sm_dht_status s = sm_dht_store_ask(&d->store, &r, d->wall);
+    enum sm_dht_status s = sm_dht_store_ask(&d->store, &r);
     if (s != SM_DHT_STORED) {
         return s;
     }
@@ -1160,7 +1178,7 @@ static enum sm_dht_status serve_record(struct sm_dht *d, const struct sm_node_id
         }
         return SM_DHT_REFUSED;
     }
-    return sm_dht_store_add(&d->store, &r, d->wall);
+    return sm_dht_store_add(&d->store, &r);
 }
 
 static void serve_store(struct sm_dht *d, const struct sm_node_id *from,
@@ -1185,7 +1203,7 @@ static void heard_from(struct sm_dht *d, const struct sm_node_id *id)
         (void)sm_dht_table_add(&d->table, id, c->grade);
     } else if (d->cfg.sign_key(d->cfg.ctx, id) != NULL &&
                sm_dht_table_add(&d->table, id, 1) == SM_DHT_NEW) {
-        newcomer_add(d, id, false);
+        newcomer_add(d, (struct newcomer){.id = *id});
     }
 }
 

@@ -179,8 +179,7 @@ struct place {
     uint32_t evict; /* the slot that makes room, or END */
 };
 
-static struct place place_of(struct sm_dht_store *s, const struct sm_dht_rec *r,
-                             struct sm_wall now)
+static struct place place_of(const struct sm_dht_store *s, const struct sm_dht_rec *r)
 {
     struct place p = {SM_DHT_REFUSED, END, END};
     unsigned of_key = 0;
@@ -204,9 +203,6 @@ static struct place place_of(struct sm_dht_store *s, const struct sm_dht_rec *r,
         return p;
     }
     if (s->n == s->cap) {
-        sm_dht_store_expire(s, now);
-    }
-    if (s->n == s->cap) {
         uint32_t at = farthest(s);
         if (sm_dht_distance64(s->self.b, sm_dht_rec_key(r)) >= s->far[at]) {
             return p;
@@ -217,10 +213,9 @@ static struct place place_of(struct sm_dht_store *s, const struct sm_dht_rec *r,
     return p;
 }
 
-enum sm_dht_status sm_dht_store_ask(struct sm_dht_store *s, const struct sm_dht_rec *r,
-                                    struct sm_wall now)
+enum sm_dht_status sm_dht_store_ask(const struct sm_dht_store *s, const struct sm_dht_rec *r)
 {
-    return s->cap == 0 ? SM_DHT_REFUSED : place_of(s, r, now).status;
+    return s->cap == 0 ? SM_DHT_REFUSED : place_of(s, r).status;
 }
 
 static uint32_t slot_take(struct sm_dht_store *s)
@@ -234,13 +229,12 @@ static uint32_t slot_take(struct sm_dht_store *s)
     return s->top++;
 }
 
-enum sm_dht_status sm_dht_store_add(struct sm_dht_store *s, const struct sm_dht_rec *r,
-                                    struct sm_wall now)
+enum sm_dht_status sm_dht_store_add(struct sm_dht_store *s, const struct sm_dht_rec *r)
 {
     if (s->cap == 0) {
         return SM_DHT_REFUSED;
     }
-    struct place p = place_of(s, r, now);
+    struct place p = place_of(s, r);
     if (p.status != SM_DHT_STORED) {
         return p.status;
     }

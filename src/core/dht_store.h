@@ -4,9 +4,10 @@
  *
  * Everything here was verified by the owner before it came in.  A record replaces only an
  * older one of its signer: higher fence, then higher seq.  Caps: records of one key, of one
- * signer, and in all.  At the last, expired records go first, then the record whose key is
- * farthest from our own id, if the new one is nearer; else the new one is refused.  A signer
- * at its cap is refused until its records expire.
+ * signer, and in all.  At the last, the record whose key is farthest from our own id goes, if
+ * the new one is nearer; else the new one is refused.  A signer at its cap is refused until its
+ * records expire.  Expired records are never seen; the owner clears them out by the minute,
+ * because looking for them on each refusal would be work that strangers can order.
  *
  * Memory:  arrays of `cap` slots and two maps, made at init.
  */
@@ -71,12 +72,9 @@ enum sm_err sm_dht_store_init(struct sm_dht_store *s, const struct sm_node_id *s
                               uint64_t k1) SM_MUST;
 void sm_dht_store_done(struct sm_dht_store *s);
 
-/* What sm_dht_store_add would answer, without changing anything but removing expired records
- * when there is no room: asked first, because verifying costs more. */
-enum sm_dht_status sm_dht_store_ask(struct sm_dht_store *s, const struct sm_dht_rec *r,
-                                    struct sm_wall now);
-enum sm_dht_status sm_dht_store_add(struct sm_dht_store *s, const struct sm_dht_rec *r,
-                                    struct sm_wall now);
+/* What sm_dht_store_add would answer: asked first, because verifying costs more. */
+enum sm_dht_status sm_dht_store_ask(const struct sm_dht_store *s, const struct sm_dht_rec *r);
+enum sm_dht_status sm_dht_store_add(struct sm_dht_store *s, const struct sm_dht_rec *r);
 void sm_dht_store_expire(struct sm_dht_store *s, struct sm_wall now);
 
 /* Walk the records of a key: *at starts as SM_DHT_FIRST; NULL at the end.  Expired ones are
