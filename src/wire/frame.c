@@ -68,29 +68,29 @@ void sm_hand_write(const struct sm_hand *h, uint8_t out[static SM_HAND_HEAD])
 
 /* -- sealed ------------------------------------------------------------------------------ */
 
-enum sm_err sm_frame_read(const uint8_t head[static SM_FRAME_HEAD], size_t payload_max,
-                          struct sm_frame *out)
+enum sm_err sm_tframe_read(const uint8_t head[static SM_TFRAME_HEAD], size_t payload_max,
+                           struct sm_tframe *out)
 {
-    struct sm_rd r = sm_rd_init(sm_view_of(head, SM_FRAME_HEAD));
-    struct sm_frame f;
+    struct sm_rd r = sm_rd_init(sm_view_of(head, SM_TFRAME_HEAD));
+    struct sm_tframe f;
     f.n = sm_rd_u32(&r);
     f.type = sm_rd_u8(&r);
     f.padding = sm_rd_u8(&r);
     uint16_t zero = sm_rd_u16(&r);
     f.counter = sm_rd_u64(&r);
     SM_TRY(sm_rd_done(&r));
-    if (f.n < SM_FRAME_TAG || f.n % SM_FRAME_ALIGN != 0 || zero != 0 ||
-        f.padding >= SM_FRAME_ALIGN || f.padding > f.n - SM_FRAME_TAG) {
+    if (f.n < SM_TFRAME_TAG || f.n % SM_TFRAME_ALIGN != 0 || zero != 0 ||
+        f.padding >= SM_TFRAME_ALIGN || f.padding > f.n - SM_TFRAME_TAG) {
         return SM_E_MALFORMED;
     }
-    if (f.n - SM_FRAME_TAG > payload_max) {
+    if (f.n - SM_TFRAME_TAG > payload_max) {
         return SM_E_LIMIT;
     }
     *out = f;
     return SM_OK;
 }
 
-void sm_frame_write(const struct sm_frame *f, uint8_t out[static SM_FRAME_HEAD])
+void sm_tframe_write(const struct sm_tframe *f, uint8_t out[static SM_TFRAME_HEAD])
 {
     sm_put_le32(out, f->n);
     out[4] = f->type;

@@ -18,6 +18,7 @@
  *     n u32 (padded payload and tag), type u8, padding u8 < 16, 0 u16, counter u64
  *
  * Memory:  never allocates.
+ * Names:   tframe, as fragments have frames of their own (wire/fragment.h).
  * Errors:  readers: TRUNCATED, MALFORMED, VERSION, LIMIT.
  * Source:  doc/wire.md, section 4.
  */
@@ -56,24 +57,24 @@ void sm_hand_write(const struct sm_hand *h, uint8_t out[static SM_HAND_HEAD]);
 
 /* -- sealed ------------------------------------------------------------------------------ */
 
-#define SM_FRAME_HEAD        16u
-#define SM_FRAME_TAG         16u
-#define SM_FRAME_ALIGN       16u
-#define SM_FRAME_PAYLOAD_MAX 65536u
-#define SM_FRAME_MAX         (SM_FRAME_HEAD + SM_FRAME_PAYLOAD_MAX + SM_FRAME_TAG)
+#define SM_TFRAME_HEAD        16u
+#define SM_TFRAME_TAG         16u
+#define SM_TFRAME_ALIGN       16u
+#define SM_TFRAME_PAYLOAD_MAX 65536u
+#define SM_TFRAME_MAX         (SM_TFRAME_HEAD + SM_TFRAME_PAYLOAD_MAX + SM_TFRAME_TAG)
 
-enum sm_frame_type {
-    SM_FRAME_EVIDENCE = 1,
-    SM_FRAME_ACCEPT = 2,
-    SM_FRAME_PING = 3,
-    SM_FRAME_PONG = 4,
-    SM_FRAME_CONTROL = 5,
-    SM_FRAME_PACKET = 6,
-    SM_FRAME_REKEY = 7,
-    SM_FRAME_CLOSE = 8,
+enum sm_tframe_type {
+    SM_TFRAME_EVIDENCE = 1,
+    SM_TFRAME_ACCEPT = 2,
+    SM_TFRAME_PING = 3,
+    SM_TFRAME_PONG = 4,
+    SM_TFRAME_CONTROL = 5,
+    SM_TFRAME_PACKET = 6,
+    SM_TFRAME_REKEY = 7,
+    SM_TFRAME_CLOSE = 8,
 };
 
-struct sm_frame {
+struct sm_tframe {
     uint32_t n;
     uint8_t type;
     uint8_t padding;
@@ -81,21 +82,21 @@ struct sm_frame {
 };
 
 /* Bytes a payload of n takes on the stream. */
-static inline size_t sm_frame_bytes(size_t n)
+static inline size_t sm_tframe_bytes(size_t n)
 {
-    return SM_FRAME_HEAD + (n + SM_FRAME_ALIGN - 1) / SM_FRAME_ALIGN * SM_FRAME_ALIGN +
-           SM_FRAME_TAG;
+    return SM_TFRAME_HEAD + (n + SM_TFRAME_ALIGN - 1) / SM_TFRAME_ALIGN * SM_TFRAME_ALIGN +
+           SM_TFRAME_TAG;
 }
 
 /* LIMIT when the payload would exceed payload_max. */
-enum sm_err sm_frame_read(const uint8_t head[static SM_FRAME_HEAD], size_t payload_max,
-                          struct sm_frame *out) SM_MUST;
-void sm_frame_write(const struct sm_frame *f, uint8_t out[static SM_FRAME_HEAD]);
+enum sm_err sm_tframe_read(const uint8_t head[static SM_TFRAME_HEAD], size_t payload_max,
+                           struct sm_tframe *out) SM_MUST;
+void sm_tframe_write(const struct sm_tframe *f, uint8_t out[static SM_TFRAME_HEAD]);
 
 /* -- what frames of the handshake carry -------------------------------------------------- */
 
-#define SM_EVIDENCE_MAX       1024u
-#define SM_FRAME_EVIDENCE_MAX 2048u /* longest payload before the peer is proven */
+#define SM_EVIDENCE_MAX        1024u
+#define SM_TFRAME_EVIDENCE_MAX 2048u /* longest payload before the peer is proven */
 
 /* lease_seq u64, record (u16 n), evidence (u16 n <= SM_EVIDENCE_MAX) */
 struct sm_evidence_frame {

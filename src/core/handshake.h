@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/* handshake: from the first byte of a stream to two keys and a handshake hash.
+ *
+ * The dialer sends HELLO with Noise XX, or IK when it knows the peer's key, under the cipher
+ * that is faster for it.  The rule for the pair is fixed: AES-256-GCM when it is faster for
+ * both, else ChaCha20-Poly1305.  A responder that finds the rule unmet, or cannot read an IK
+ * message because it has a new key since, answers RETRY with what it would take; the dialer
+ * starts again, at most SM_HANDSHAKE_TRIES times.  The heads of every HELLO and RETRY are part
+ * of the Noise prologue of both sides: who changes one breaks the handshake, not its strength.
+ *
+ * Memory:  all in the struct; sm_handshake_wipe() forgets the secrets.
+ * Errors:  read: what the peer did wrong; the handshake is then over.  out may hold a REFUSE
+ *          to send even so.
+ */
+#include "attest/anchor.h"
+#include "crypto/noise.h"
+#include "wire/frame.h"
+
+#define SM_HANDSHAKE_TRIES 3    /* one for the cipher, one for the pattern, one that works */
+#define SM_HANDSHAKE_OUT   160u /* a head and the longest Noise message without payload */
+
+struct sm_handshake {
+    const struct sm_suite *suite;
+    bool is_dialer;
+    bool is_begun; /* noise runs */
+    enum sm_aead_kind faster, cipher;
+    enum sm_hand_pattern pattern;
+    unsigned tries;
+    struct sm_dh_pair own;
+    struct sm_dh_pub peer; /* dialer, IK */
+    uint8_t prologue[SM_PROLOGUE_MAX + 2 * SM_HANDSHAKE_TRIES * SM_HAND_HEAD];
+    size_t prologue_n;
+    struct sm_noise noise;
+};
+
+/* peer: what a dialer knows of it, or NULL. */
+void sm_handshake_init(struct sm_handshake *h, const struct sm_suite *suite,
+                       const struct sm_anchor *anchor, bool is_dialer, enum sm_aead_kind faster,
+                       const struct sm_dh_pair *own, const struct sm_dh_pub *peer);
+void sm_handshake_wipe(struct sm_handshake *h);
+
+/* Dialer: write the first HELLO. */
+enum sm_err sm_handshake_start(struct sm_handshake *h, struct sm_rng *rng,
+                               struct sm_wr *out) SM_MUST;
+
+/* One message of the peer: its head as it came, and what follows it. */
+enum sm_err sm_handshake_read(struct sm_handshake *h, struct sm_rng *rng,
+                              const uint8_t head[static SM_HAND_HEAD], struct sm_view body,
+                              struct sm_wr *out) SM_MUST;
+
+/* Tell the peer that we will not go on, and why. */
+void sm_handshake_refuse(enum sm_err err, struct sm_wr *out);
+
+/* Both ends have all messages; noise can be split. */
+bool sm_handshake_is_done(const struct sm_handshake *h);

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/* outq: composed frames waiting to be sealed and sent, one behind the other in one run of
+ * memory, so that what is taken together goes to the carrier in one piece.
+ *
+ * Memory:  grows on demand up to its maximum and keeps what it has.  Bytes taken from the front
+ *          stay where they are until the next push.
+ * Errors:  push: BUSY when full, NOMEM.
+ */
+#include "base/bytes.h"
+
+struct sm_outq {
+    uint8_t *p; /* waiting: [head, n) */
+    size_t head, n, cap, max;
+};
+
+void sm_outq_init(struct sm_outq *q, size_t max);
+void sm_outq_done(struct sm_outq *q);
+void sm_outq_clear(struct sm_outq *q);
+enum sm_err sm_outq_push(struct sm_outq *q, uint8_t type, struct sm_view payload) SM_MUST;
+uint8_t *sm_outq_front(const struct sm_outq *q); /* NULL when empty */
+void sm_outq_take(struct sm_outq *q, size_t n);
+static inline size_t sm_outq_bytes(const struct sm_outq *q)
+{
+    return q->n - q->head;
+}

@@ -1,0 +1,927 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/tunnel.h"
+
+#include "core/channel.h"
+#include "core/handshake.h"
+#include "core/outq.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LEASE           1u     /* the first of the tunnel; renewals count on */
+#define SEND_BATCH      65536u /* sealed for one SEND, so that control waits no longer */
+#define PINGS_KEPT      4u
+#define PINGS_MISSED    3u
+#define KEY_STOP        2u    /* times the limit of a key at which its receiver gives up */
+#define REKEY_LATE      3u    /* times the interval without REKEY: likewise */
+#define PROVING_CONTROL 8192u /* control that may wait before the tunnel is up */
+
+enum state {
+    NEW,
+    HANDSHAKE,
+    PEER_EVIDENCE, /* the peer's record and evidence are next */
+    OWN_EVIDENCE,  /* the keys process signs ours */
+    PEER_ACCEPT,   /* the peer looks at ours */
+    UP,
+    DOWN,
+};
+
+/* What only the time before UP needs. */
+struct proving {
+    struct sm_handshake hand;
+    struct sm_dh_pub pk_self, pk_peer;
+    uint8_t h[32];
+    uint8_t record[SM_NODE_RECORD_MAX];
+    size_t record_n;
+    struct sm_node_id self, want;
+    bool has_want;
+    struct sm_node_record peer;
+    uint8_t clear[2 * SM_HANDSHAKE_OUT]; /* handshake bytes to send */
+    size_t clear_n;
+    uint8_t request[SM_SIGN_EVIDENCE_MAX];
+    size_t request_n;
+};
+
+struct ping {
+    uint64_t next;                   /* number of the next ping */
+    struct sm_mono sent[PINGS_KEPT]; /* NEVER once answered */
+    struct sm_mono last;             /* when the last one went */
+    struct sm_mono at;               /* when to look again */
+    unsigned missed;
+    bool is_unheard; /* nothing has come since the last one */
+};
+
+struct sm_tunnel {
+    struct sm_tunnel_cfg cfg; /* its pointers to keys and record are cleared */
+    enum state state;
+    struct sm_rng rng;
+    struct sm_mono now;
+    struct sm_wall wall;
+    struct proving *prove;
+
+    enum sm_aead_kind cipher;
+    bool has_keys;
+    struct sm_channel out, in;
+
+    struct sm_outq control, data;
+    size_t in_carrier;
+    uint8_t rekey_frame[SM_TFRAME_HEAD + SM_TFRAME_TAG];
+
+    uint8_t *stream; /* the caller's bytes still to read */
+    size_t stream_n;
+    struct sm_buf part; /* the beginning of a message whose rest has not come */
+    bool is_part_read;
+
+    struct ping ping;
+    struct sm_mono handshake_by, rekey_at, peer_rekey_by;
+    bool is_rekey_due; /* by time; the carrier may have to take more first */
+    uint64_t token;
+    struct sm_dur rtt;
+    bool has_sign, has_up, has_rtt, has_down; /* to be told */
+    enum sm_err err;
+    char why[SM_CLOSE_TEXT_MAX + 80];
+};
+
+/* -- life -------------------------------------------------------------------------------- */
+
+static void set_defaults(struct sm_tunnel_cfg *c)
+{
+    c->data_bytes = c->data_bytes != 0 ? c->data_bytes : 256u << 10;
+    c->control_bytes = c->control_bytes != 0 ? c->control_bytes : 2u << 20;
+    c->carrier_bytes = c->carrier_bytes != 0 ? c->carrier_bytes : 256u << 10;
+    c->handshake = c->handshake.ns != 0 ? c->handshake : SM_S(10);
+    c->ping = c->ping.ns != 0 ? c->ping : SM_S(2);
+    c->rekey = c->rekey.ns != 0 ? c->rekey : SM_S(120);
+    c->rekey_frames = c->rekey_frames != 0 ? c->rekey_frames : (uint64_t)1 << 20;
+    c->rekey_bytes = c->rekey_bytes != 0 ? c->rekey_bytes : (uint64_t)1 << 36;
+}
+
+static void fill_proving(struct proving *p, const struct sm_tunnel_cfg *cfg)
+{
+    struct sm_node_record own;
+    enum sm_err e = sm_node_record_read(cfg->record, &own);
+    assert(e == SM_OK);
+    (void)e;
+    sm_handshake_init(&p->hand, cfg->suite, cfg->anchor, cfg->is_dialer, cfg->faster, cfg->dh,
+                      cfg->is_dialer ? cfg->peer : NULL);
+    p->pk_self = cfg->dh->pub;
+    p->self = own.node_id;
+    memcpy(p->record, cfg->record.p, cfg->record.n);
+    p->record_n = cfg->record.n;
+    p->has_want = cfg->is_dialer && cfg->want != NULL;
+    if (p->has_want) {
+        p->want = *cfg->want;
+    }
+}
+
+struct sm_tunnel *sm_tunnel_new(const struct sm_tunnel_cfg *cfg)
+{
+    struct sm_tunnel *t = calloc(1, sizeof *t);
+    struct proving *p = calloc(1, sizeof *p);
+    if (t == NULL || p == NULL) {
+        free(t);
+        free(p);
+        return NULL;
+    }
+    fill_proving(p, cfg);
+    t->prove = p;
+    t->cfg = *cfg;
+    t->cfg.dh = NULL;
+    t->cfg.peer = NULL;
+    t->cfg.want = NULL;
+    t->cfg.record = (struct sm_view){0};
+    set_defaults(&t->cfg);
+    sm_rng_init(&t->rng, cfg->seed, "tunnel");
+    sm_wipe(t->cfg.seed, sizeof t->cfg.seed);
+    sm_outq_init(&t->control, PROVING_CONTROL);
+    sm_outq_init(&t->data, t->cfg.data_bytes);
+    t->part = SM_BUF(SM_TFRAME_MAX);
+    t->handshake_by = SM_NEVER;
+    t->rekey_at = SM_NEVER;
+    t->peer_rekey_by = SM_NEVER;
+    t->ping.at = SM_NEVER;
+    return t;
+}
+
+static void end_proving(struct sm_tunnel *t)
+{
+    if (t->prove != NULL) {
+        sm_handshake_wipe(&t->prove->hand);
+        sm_wipe(t->prove, sizeof *t->prove);
+        free(t->prove);
+        t->prove = NULL;
+    }
+}
+
+void sm_tunnel_free(struct sm_tunnel *t)
+{
+    if (t == NULL) {
+        return;
+    }
+    end_proving(t);
+    if (t->has_keys) {
+        sm_channel_done(&t->out);
+        sm_channel_done(&t->in);
+    }
+    sm_outq_done(&t->control);
+    sm_outq_done(&t->data);
+    sm_buf_done(&t->part);
+    sm_wipe(t, sizeof *t);
+    free(t);
+}
+
+/* -- going down --------------------------------------------------------------------------- */
+
+static void queue_close(struct sm_tunnel *t, enum sm_err err, const char *why)
+{
+    uint8_t buf[1 + SM_CLOSE_TEXT_MAX];
+    struct sm_wr w = sm_wr_init(buf, sizeof buf);
+    sm_close_frame_write(&(struct sm_close_frame){err, sm_view_str(why)}, &w);
+    sm_outq_clear(&t->control);
+    /* Best effort: a peer that is not told notices by the carrier. */
+    (void)!sm_outq_push(&t->control, SM_TFRAME_CLOSE, sm_view_of(buf, w.n));
+}
+
+/* The tunnel ends here, without a word to the peer. */
+__attribute__((format(printf, 3, 4))) static void go_down(struct sm_tunnel *t, enum sm_err err,
+                                                          const char *fmt, ...)
+{
+    if (t->state == DOWN) {
+        return;
+    }
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(t->why, sizeof t->why, fmt, ap);
+    va_end(ap);
+    t->state = DOWN;
+    t->err = err;
+    t->has_down = true;
+    t->has_sign = false;
+    t->has_up = false;
+    t->has_rtt = false;
+    t->handshake_by = SM_NEVER;
+    sm_outq_clear(&t->control);
+    sm_outq_clear(&t->data);
+}
+
+/* The peer is told too, when there is a channel to tell it by. */
+__attribute__((format(printf, 3, 4))) static void fail(struct sm_tunnel *t, enum sm_err err,
+                                                       const char *fmt, ...)
+{
+    char why[sizeof t->why];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(why, sizeof why, fmt, ap);
+    va_end(ap);
+    if (t->state == DOWN) {
+        return;
+    }
+    go_down(t, err, "%s", why);
+    if (t->has_keys) {
+        queue_close(t, err, why);
+    }
+}
+
+void sm_tunnel_close(struct sm_tunnel *t, enum sm_err err, const char *why)
+{
+    fail(t, err, "%s", why);
+}
+
+/* -- proving each other ------------------------------------------------------------------- */
+
+static void push_proof(struct sm_tunnel *t, uint8_t type, struct sm_view payload)
+{
+    enum sm_err e = sm_outq_push(&t->control, type, payload);
+    if (e != SM_OK) {
+        go_down(t, e, "queueing the handshake: %s", sm_err_words(e));
+    }
+}
+
+static void send_accept(struct sm_tunnel *t)
+{
+    const uint8_t one = 1;
+    push_proof(t, SM_TFRAME_ACCEPT, sm_view_of(&one, 1));
+}
+
+static struct sm_binding binding_of(const struct sm_tunnel *t, bool of_dialer)
+{
+    const struct proving *p = t->prove;
+    bool of_self = of_dialer == t->cfg.is_dialer;
+    struct sm_binding b = {.role = of_dialer ? SM_ROLE_INITIATOR : SM_ROLE_RESPONDER,
+                           .lease_seq = LEASE};
+    memcpy(b.h, p->h, sizeof b.h);
+    memcpy(b.pk_self, of_self ? p->pk_self.b : p->pk_peer.b, sizeof b.pk_self);
+    memcpy(b.pk_peer, of_self ? p->pk_peer.b : p->pk_self.b, sizeof b.pk_peer);
+    return b;
+}
+
+static void ask_own_evidence(struct sm_tunnel *t)
+{
+    struct proving *p = t->prove;
+    struct sm_binding b = binding_of(t, t->cfg.is_dialer);
+    struct sm_wr w = sm_wr_init(p->request, sizeof p->request);
+    sm_sign_evidence_write(&b, &w);
+    assert(!w.full);
+    p->request_n = w.n;
+    t->token++;
+    t->has_sign = true;
+    t->state = OWN_EVIDENCE;
+}
+
+void sm_tunnel_signed(struct sm_tunnel *t, struct sm_mono now, uint64_t token, enum sm_err err,
+                      struct sm_view bytes)
+{
+    t->now = now;
+    if (t->state != OWN_EVIDENCE || token != t->token) {
+        return;
+    }
+    if (err != SM_OK) {
+        fail(t, err, "no evidence of our own: %s", sm_err_words(err));
+        return;
+    }
+    uint8_t buf[SM_TFRAME_EVIDENCE_MAX];
+    struct sm_wr w = sm_wr_init(buf, sizeof buf);
+    struct sm_view record = sm_view_of(t->prove->record, t->prove->record_n), payload;
+    sm_evidence_frame_write(&(struct sm_evidence_frame){LEASE, record, bytes}, &w);
+    if (sm_wr_done(&w, &payload) != SM_OK) {
+        fail(t, SM_E_LIMIT, "our own evidence is too long");
+        return;
+    }
+    t->state = PEER_ACCEPT;
+    push_proof(t, SM_TFRAME_EVIDENCE, payload);
+}
+
+static void plan_rekey(struct sm_tunnel *t)
+{
+    uint64_t jitter = sm_rng_below(&t->rng, t->cfg.rekey.ns / 10 + 1);
+    t->rekey_at = sm_after(t->now, (struct sm_dur){t->cfg.rekey.ns - jitter});
+    t->is_rekey_due = false;
+}
+
+static void go_up(struct sm_tunnel *t)
+{
+    t->state = UP;
+    t->has_up = true;
+    t->control.max = t->cfg.control_bytes;
+    t->handshake_by = SM_NEVER;
+    plan_rekey(t);
+    t->peer_rekey_by = sm_after(t->now, (struct sm_dur){t->cfg.rekey.ns * REKEY_LATE});
+    t->ping.at = t->now;
+}
+
+/* Is the peer's record one to believe, and does it speak of the peer we talk to? */
+static enum sm_err check_record(struct sm_tunnel *t, struct sm_view bytes, const char **why)
+{
+    struct proving *p = t->prove;
+    enum sm_err e =
+        sm_node_record_verify(t->cfg.suite, t->cfg.anchor, t->wall, bytes, &p->peer);
+    if (e != SM_OK) {
+        *why = sm_err_words(e);
+        return e;
+    }
+    if (memcmp(p->peer.dh_key, p->pk_peer.b, sizeof p->peer.dh_key) != 0) {
+        *why = "it names another key than this tunnel's";
+        return SM_E_AUTH;
+    }
+    if (sm_node_id_eq(&p->peer.node_id, &p->self)) {
+        *why = "it is our own";
+        return SM_E_AUTH;
+    }
+    if (p->has_want && !sm_node_id_eq(&p->peer.node_id, &p->want)) {
+        *why = "it is of another node than the one dialled";
+        return SM_E_AUTH;
+    }
+    return SM_OK;
+}
+
+static bool is_peer_proven(struct sm_tunnel *t, struct sm_view payload)
+{
+    struct sm_evidence_frame f;
+    enum sm_err e = sm_evidence_frame_read(payload, &f);
+    if (e != SM_OK || f.lease_seq != LEASE) {
+        fail(t, SM_E_MALFORMED, "the peer's evidence message is malformed");
+        return false;
+    }
+    const char *words;
+    e = check_record(t, f.record, &words);
+    if (e != SM_OK) {
+        fail(t, e, "the peer's NODE record was refused: %s", words);
+        return false;
+    }
+    struct sm_binding b = binding_of(t, !t->cfg.is_dialer);
+    struct sm_claims claims;
+    struct sm_reasons why;
+    e = sm_evidence_check(t->cfg.suite, t->cfg.anchor, t->wall, &t->prove->peer, &b, f.evidence,
+                          &claims, &why);
+    if (e != SM_OK) {
+        char text[SM_CLOSE_TEXT_MAX];
+        sm_reasons_text(&why, text, sizeof text);
+        fail(t, e, "the peer's evidence was refused: %s", text);
+        return false;
+    }
+    return true;
+}
+
+/* SPEC wire.4: the dialer shows first; then ACCEPT and the responder's; then ACCEPT. */
+static void on_evidence(struct sm_tunnel *t, struct sm_view payload)
+{
+    if (!is_peer_proven(t, payload)) {
+        return;
+    }
+    send_accept(t);
+    if (t->state == DOWN) {
+        return;
+    }
+    if (t->cfg.is_dialer) {
+        go_up(t);
+    } else {
+        ask_own_evidence(t);
+    }
+}
+
+static void on_accept(struct sm_tunnel *t, struct sm_view payload)
+{
+    if (payload.n != 1 || payload.p[0] != 1) {
+        fail(t, SM_E_MALFORMED, "the peer's ACCEPT is malformed");
+    } else if (t->cfg.is_dialer) {
+        t->state = PEER_EVIDENCE;
+    } else {
+        go_up(t);
+    }
+}
+
+/* -- the handshake in clear ---------------------------------------------------------------- */
+
+static enum sm_err take_keys(struct sm_tunnel *t)
+{
+    struct proving *p = t->prove;
+    struct sm_noise *n = &p->hand.noise;
+    struct sm_secret32 k_out, k_in;
+    SM_TRY(sm_noise_remote(n, &p->pk_peer));
+    struct sm_view h = sm_noise_hash(n);
+    assert(h.n == sizeof p->h);
+    memcpy(p->h, h.p, sizeof p->h);
+    t->cipher = p->hand.cipher;
+    SM_TRY(sm_noise_split(n, &k_out, &k_in));
+    enum sm_err e = sm_channel_init(&t->out, t->cfg.suite, t->cipher, &k_out);
+    if (e == SM_OK) {
+        e = sm_channel_init(&t->in, t->cfg.suite, t->cipher, &k_in);
+        if (e != SM_OK) {
+            sm_channel_done(&t->out);
+        }
+    }
+    t->has_keys = e == SM_OK;
+    sm_wipe(&k_out, sizeof k_out);
+    sm_wipe(&k_in, sizeof k_in);
+    return e;
+}
+
+static void after_handshake(struct sm_tunnel *t)
+{
+    enum sm_err e = take_keys(t);
+    if (e != SM_OK) {
+        go_down(t, e, "keys of the channel: %s", sm_err_words(e));
+    } else if (sm_secret_eq(t->prove->pk_peer.b, t->prove->pk_self.b, 32)) {
+        fail(t, SM_E_AUTH, "the peer holds our own key: connected to ourselves");
+    } else if (t->cfg.is_dialer) {
+        ask_own_evidence(t);
+    } else {
+        t->state = PEER_EVIDENCE;
+    }
+}
+
+static void on_handshake(struct sm_tunnel *t, const uint8_t *p, size_t n)
+{
+    struct proving *pr = t->prove;
+    struct sm_wr w = sm_wr_init(pr->clear, sizeof pr->clear);
+    struct sm_view body = sm_view_of(p + SM_HAND_HEAD, n - SM_HAND_HEAD);
+    enum sm_err e = sm_handshake_read(&pr->hand, &t->rng, p, body, &w);
+    pr->clear_n = w.n;
+    if (e == SM_E_REFUSED) {
+        go_down(t, e, "the peer refused the handshake: %s",
+                sm_err_words(sm_err_from_i32(-(int)p[7])));
+    } else if (e != SM_OK) {
+        go_down(t, e, "handshake: %s", sm_err_words(e));
+    } else if (sm_handshake_is_done(&pr->hand)) {
+        after_handshake(t);
+    }
+}
+
+void sm_tunnel_open(struct sm_tunnel *t, struct sm_mono now)
+{
+    assert(t->state == NEW);
+    t->now = now;
+    t->state = HANDSHAKE;
+    t->handshake_by = sm_after(now, t->cfg.handshake);
+    if (!t->cfg.is_dialer) {
+        return;
+    }
+    struct sm_wr w = sm_wr_init(t->prove->clear, sizeof t->prove->clear);
+    enum sm_err e = sm_handshake_start(&t->prove->hand, &t->rng, &w);
+    t->prove->clear_n = w.n;
+    if (e != SM_OK) {
+        go_down(t, e, "handshake: %s", sm_err_words(e));
+    }
+}
+
+/* -- frames -------------------------------------------------------------------------------- */
+
+static void send_ping(struct sm_tunnel *t)
+{
+    uint8_t b[8];
+    struct ping *p = &t->ping;
+    sm_put_le64(b, p->next);
+    p->sent[p->next % PINGS_KEPT] = t->now;
+    p->last = t->now;
+    p->next++;
+    p->is_unheard = true;
+    p->at = sm_after(t->now, (struct sm_dur){t->cfg.ping.ns / 2});
+    /* A full queue means the carrier is stuck: then pings go missing, as they should. */
+    (void)!sm_outq_push(&t->control, SM_TFRAME_PING, sm_view_of(b, sizeof b));
+}
+
+static void on_ping(struct sm_tunnel *t, struct sm_view payload)
+{
+    if (payload.n != 8) {
+        fail(t, SM_E_MALFORMED, "the peer's PING is malformed");
+        return;
+    }
+    (void)!sm_outq_push(&t->control, SM_TFRAME_PONG, payload); /* as for send_ping */
+}
+
+static void on_pong(struct sm_tunnel *t, struct sm_view payload)
+{
+    struct ping *p = &t->ping;
+    uint64_t number = payload.n == 8 ? sm_le64(payload.p) : UINT64_MAX;
+    if (number >= p->next) {
+        fail(t, SM_E_MALFORMED, "the peer answers a PING that was never sent");
+        return;
+    }
+    struct sm_mono *sent = &p->sent[number % PINGS_KEPT];
+    if (p->next - number <= PINGS_KEPT && sent->ns != SM_NEVER.ns) {
+        t->rtt = sm_between(*sent, t->now);
+        t->has_rtt = true;
+        *sent = SM_NEVER;
+    }
+}
+
+static void on_rekey(struct sm_tunnel *t, struct sm_view payload)
+{
+    enum sm_err e = payload.n == 0 ? sm_channel_rekey(&t->in) : SM_E_MALFORMED;
+    if (e != SM_OK) {
+        fail(t, e, "the peer's REKEY: %s", sm_err_words(e));
+        return;
+    }
+    t->peer_rekey_by = sm_after(t->now, (struct sm_dur){t->cfg.rekey.ns * REKEY_LATE});
+}
+
+static void on_close(struct sm_tunnel *t, struct sm_view payload)
+{
+    struct sm_close_frame f;
+    if (sm_close_frame_read(payload, &f) != SM_OK) {
+        fail(t, SM_E_MALFORMED, "the peer's CLOSE is malformed");
+        return;
+    }
+    bool is_refusal = t->state != UP;
+    go_down(t, is_refusal ? SM_E_REFUSED : SM_E_CLOSED, "%s: %s: %.*s",
+            is_refusal ? "the peer refused us" : "closed by the peer", sm_err_words(f.err),
+            (int)f.text.n, f.text.n > 0 ? (const char *)f.text.p : "");
+}
+
+static bool is_expected(const struct sm_tunnel *t, uint8_t type)
+{
+    switch ((enum sm_tframe_type)type) {
+    case SM_TFRAME_EVIDENCE:
+        return t->state == PEER_EVIDENCE;
+    case SM_TFRAME_ACCEPT:
+        return t->state == PEER_ACCEPT;
+    case SM_TFRAME_CLOSE:
+        return true;
+    case SM_TFRAME_PING:
+    case SM_TFRAME_PONG:
+    case SM_TFRAME_CONTROL:
+    case SM_TFRAME_PACKET:
+    case SM_TFRAME_REKEY:
+        return t->state == UP;
+    }
+    return false;
+}
+
+/* True when the frame is a message for the owner. */
+static bool on_payload(struct sm_tunnel *t, uint8_t type, struct sm_view payload,
+                       struct sm_tunnel_out *out)
+{
+    t->ping.is_unheard = false;
+    t->ping.missed = 0;
+    switch ((enum sm_tframe_type)type) {
+    case SM_TFRAME_EVIDENCE:
+        on_evidence(t, payload);
+        return false;
+    case SM_TFRAME_ACCEPT:
+        on_accept(t, payload);
+        return false;
+    case SM_TFRAME_PING:
+        on_ping(t, payload);
+        return false;
+    case SM_TFRAME_PONG:
+        on_pong(t, payload);
+        return false;
+    case SM_TFRAME_REKEY:
+        on_rekey(t, payload);
+        return false;
+    case SM_TFRAME_CLOSE:
+        on_close(t, payload);
+        return false;
+    case SM_TFRAME_CONTROL:
+    case SM_TFRAME_PACKET:
+        *out = (struct sm_tunnel_out){.kind = SM_TUNNEL_MESSAGE,
+                                      .message = type == SM_TFRAME_CONTROL ? SM_TUNNEL_CONTROL
+                                                                           : SM_TUNNEL_PACKET,
+                                      .bytes = payload};
+        return true;
+    }
+    return false;
+}
+
+static bool on_frame(struct sm_tunnel *t, uint8_t *p, struct sm_tunnel_out *out)
+{
+    struct sm_tframe f;
+    struct sm_view payload;
+    enum sm_err e = sm_tframe_read(p, SM_TFRAME_PAYLOAD_MAX, &f);
+    assert(e == SM_OK); /* next_message has read it */
+    if (!is_expected(t, f.type)) {
+        fail(t, SM_E_STATE, "the peer sent a frame of type %u out of turn", (unsigned)f.type);
+        return false;
+    }
+    e = sm_channel_open(&t->in, &f, p, &payload);
+    if (e != SM_OK) {
+        fail(t, e, "a frame from the peer: %s", sm_err_words(e));
+        return false;
+    }
+    if (t->in.frames > KEY_STOP * t->cfg.rekey_frames ||
+        t->in.bytes > KEY_STOP * t->cfg.rekey_bytes) {
+        fail(t, SM_E_LIMIT, "the peer has used its key for too long");
+        return false;
+    }
+    return on_payload(t, f.type, payload, out);
+}
+
+/* -- the stream ---------------------------------------------------------------------------- */
+
+static size_t head_bytes(const struct sm_tunnel *t)
+{
+    return t->state == HANDSHAKE ? SM_HAND_HEAD : SM_TFRAME_HEAD;
+}
+
+/* How long the message is whose whole head is at p. */
+static enum sm_err message_bytes(const struct sm_tunnel *t, const uint8_t *p, size_t *out)
+{
+    if (t->state == HANDSHAKE) {
+        struct sm_hand h;
+        SM_TRY(sm_hand_read(p, &h));
+        *out = SM_HAND_HEAD + h.n;
+        return SM_OK;
+    }
+    struct sm_tframe f;
+    SM_TRY(
+        sm_tframe_read(p, t->state == UP ? SM_TFRAME_PAYLOAD_MAX : SM_TFRAME_EVIDENCE_MAX, &f));
+    *out = SM_TFRAME_HEAD + f.n;
+    return SM_OK;
+}
+
+/* Move bytes of the stream to the part until it has n. */
+static enum sm_err fill_part(struct sm_tunnel *t, size_t n, bool *is_full)
+{
+    size_t missing = n - t->part.n;
+    size_t take = missing < t->stream_n ? missing : t->stream_n;
+    SM_TRY(sm_buf_add(&t->part, t->stream, take));
+    t->stream += take;
+    t->stream_n -= take;
+    *is_full = take == missing;
+    return SM_OK;
+}
+
+/* The next whole message, where it lies if it lies in one piece; NULL when its rest has not
+ * come yet. */
+static enum sm_err next_message(struct sm_tunnel *t, uint8_t **p, size_t *n)
+{
+    size_t head = head_bytes(t);
+    bool is_full;
+    *p = NULL;
+    if (t->is_part_read) {
+        sm_buf_clear(&t->part);
+        t->is_part_read = false;
+    }
+    if (t->part.n == 0 && t->stream_n >= head) {
+        SM_TRY(message_bytes(t, t->stream, n));
+        if (t->stream_n >= *n) {
+            *p = t->stream;
+            t->stream += *n;
+            t->stream_n -= *n;
+            return SM_OK;
+        }
+    }
+    if (t->part.n < head) {
+        SM_TRY(fill_part(t, head, &is_full));
+        if (!is_full) {
+            return SM_OK;
+        }
+    }
+    SM_TRY(message_bytes(t, t->part.p, n));
+    SM_TRY(fill_part(t, *n, &is_full));
+    if (is_full) {
+        *p = t->part.p;
+        t->is_part_read = true;
+    }
+    return SM_OK;
+}
+
+static void refuse_version(struct sm_tunnel *t)
+{
+    if (t->state == HANDSHAKE && !t->cfg.is_dialer) {
+        struct sm_wr w = sm_wr_init(t->prove->clear, sizeof t->prove->clear);
+        sm_handshake_refuse(SM_E_VERSION, &w);
+        t->prove->clear_n = w.n;
+    }
+}
+
+/* Read one message.  False when there is none; *is_out when it gave something to tell. */
+static bool read_one(struct sm_tunnel *t, struct sm_tunnel_out *out, bool *is_out)
+{
+    uint8_t *p;
+    size_t n;
+    *is_out = false;
+    if (t->state == NEW || t->state == DOWN) {
+        return false;
+    }
+    enum sm_err e = next_message(t, &p, &n);
+    if (e != SM_OK) {
+        if (e == SM_E_VERSION) {
+            refuse_version(t);
+        }
+        fail(t, e, "what the peer sent: %s", sm_err_words(e));
+        return true;
+    }
+    if (p == NULL) {
+        return false;
+    }
+    if (t->state == HANDSHAKE) {
+        on_handshake(t, p, n);
+    } else {
+        *is_out = on_frame(t, p, out);
+    }
+    return true;
+}
+
+void sm_tunnel_input(struct sm_tunnel *t, struct sm_mono now, struct sm_wall wall, uint8_t *p,
+                     size_t n)
+{
+    assert(t->state != NEW);
+    assert(t->stream_n == 0); /* the caller drains between inputs */
+    t->now = now;
+    t->wall = wall;
+    if (t->state != DOWN) {
+        t->stream = p;
+        t->stream_n = n;
+    }
+}
+
+/* -- sending ------------------------------------------------------------------------------- */
+
+enum sm_err sm_tunnel_send(struct sm_tunnel *t, enum sm_tunnel_kind kind, struct sm_view bytes)
+{
+    if (t->state != UP) {
+        return SM_E_STATE;
+    }
+    if (bytes.n > SM_TFRAME_PAYLOAD_MAX) {
+        return SM_E_LIMIT;
+    }
+    return kind == SM_TUNNEL_CONTROL ? sm_outq_push(&t->control, SM_TFRAME_CONTROL, bytes)
+                                     : sm_outq_push(&t->data, SM_TFRAME_PACKET, bytes);
+}
+
+static bool is_key_used_up(const struct sm_tunnel *t)
+{
+    return t->state == UP && (t->is_rekey_due || t->out.frames >= t->cfg.rekey_frames ||
+                              t->out.bytes >= t->cfg.rekey_bytes);
+}
+
+/* The stream is in order: what follows this frame is under the next key. */
+static enum sm_err send_rekey(struct sm_tunnel *t, struct sm_view *out)
+{
+    sm_channel_compose(t->rekey_frame, SM_TFRAME_REKEY, (struct sm_view){0});
+    SM_TRY(sm_channel_seal(&t->out, t->rekey_frame));
+    SM_TRY(sm_channel_rekey(&t->out));
+    plan_rekey(t);
+    *out = sm_view_of(t->rekey_frame, sizeof t->rekey_frame);
+    return SM_OK;
+}
+
+static enum sm_err send_queue(struct sm_tunnel *t, struct sm_outq *q, struct sm_view *out)
+{
+    uint8_t *first = sm_outq_front(q), *p = first;
+    size_t total = 0;
+    while (p != NULL && total < SEND_BATCH && (total == 0 || !is_key_used_up(t))) {
+        size_t n = sm_channel_composed(p);
+        SM_TRY(sm_channel_seal(&t->out, p));
+        total += n;
+        sm_outq_take(q, n);
+        p = sm_outq_front(q);
+    }
+    *out = sm_view_of(first, total);
+    return SM_OK;
+}
+
+static enum sm_err send_sealed(struct sm_tunnel *t, struct sm_view *out)
+{
+    bool is_blocked = t->in_carrier >= t->cfg.carrier_bytes && t->state != DOWN;
+    if (!t->has_keys || is_blocked) {
+        return SM_OK;
+    }
+    if (is_key_used_up(t)) {
+        return send_rekey(t, out);
+    }
+    return send_queue(t, sm_outq_front(&t->control) != NULL ? &t->control : &t->data, out);
+}
+
+static bool next_send(struct sm_tunnel *t, struct sm_tunnel_out *out)
+{
+    struct sm_view bytes = {0};
+    if (t->prove != NULL && t->prove->clear_n > 0) {
+        bytes = sm_view_of(t->prove->clear, t->prove->clear_n);
+        t->prove->clear_n = 0;
+    } else {
+        enum sm_err e = send_sealed(t, &bytes);
+        if (e != SM_OK) {
+            go_down(t, e, "sealing: %s", sm_err_words(e));
+            return false;
+        }
+    }
+    if (bytes.n == 0) {
+        return false;
+    }
+    t->in_carrier += bytes.n;
+    *out = (struct sm_tunnel_out){.kind = SM_TUNNEL_SEND, .bytes = bytes};
+    return true;
+}
+
+void sm_tunnel_written(struct sm_tunnel *t, size_t n)
+{
+    assert(n <= t->in_carrier);
+    t->in_carrier -= n;
+}
+
+/* -- outs ---------------------------------------------------------------------------------- */
+
+static bool next_event(struct sm_tunnel *t, struct sm_tunnel_out *out)
+{
+    if (t->has_sign) {
+        t->has_sign = false;
+        *out =
+            (struct sm_tunnel_out){.kind = SM_TUNNEL_SIGN,
+                                   .token = t->token,
+                                   .bytes = sm_view_of(t->prove->request, t->prove->request_n)};
+        return true;
+    }
+    if (t->has_up) {
+        t->has_up = false;
+        *out = (struct sm_tunnel_out){.kind = SM_TUNNEL_UP, .peer = &t->prove->peer};
+        return true;
+    }
+    if (t->has_rtt) {
+        t->has_rtt = false;
+        *out = (struct sm_tunnel_out){.kind = SM_TUNNEL_RTT, .rtt = t->rtt};
+        return true;
+    }
+    return false;
+}
+
+bool sm_tunnel_next(struct sm_tunnel *t, struct sm_tunnel_out *out)
+{
+    if (t->state == UP && !t->has_up) {
+        end_proving(t);
+    }
+    bool is_out;
+    do {
+        if (next_event(t, out) || next_send(t, out)) {
+            return true;
+        }
+    } while (read_one(t, out, &is_out) && !is_out);
+    if (is_out) {
+        return true;
+    }
+    if (t->has_down) {
+        t->has_down = false;
+        *out = (struct sm_tunnel_out){.kind = SM_TUNNEL_DOWN, .err = t->err, .reason = t->why};
+        return true;
+    }
+    t->stream_n = 0; /* only after DOWN is anything left of it */
+    return false;
+}
+
+/* -- time ---------------------------------------------------------------------------------- */
+
+/* A ping every interval; asked again after half of it as long as nothing at all comes. */
+static void tick_ping(struct sm_tunnel *t)
+{
+    struct ping *p = &t->ping;
+    struct sm_mono next = sm_after(p->last, t->cfg.ping);
+    if (!p->is_unheard && p->next > 0 && !sm_is_due(next, t->now)) {
+        p->at = next;
+    } else if (p->is_unheard && ++p->missed == PINGS_MISSED) {
+        fail(t, SM_E_TIMEOUT, "the peer was silent for %u pings", PINGS_MISSED);
+    } else {
+        send_ping(t);
+    }
+}
+
+void sm_tunnel_tick(struct sm_tunnel *t, struct sm_mono now)
+{
+    t->now = now;
+    if (sm_is_due(t->handshake_by, now)) {
+        fail(t, SM_E_TIMEOUT, "the handshake took too long");
+        return;
+    }
+    if (t->state != UP) {
+        return;
+    }
+    if (sm_is_due(t->peer_rekey_by, now)) {
+        fail(t, SM_E_EXPIRED, "the peer has not changed its key in time");
+        return;
+    }
+    if (sm_is_due(t->rekey_at, now)) {
+        t->is_rekey_due = true;
+        t->rekey_at = SM_NEVER;
+    }
+    if (sm_is_due(t->ping.at, now)) {
+        tick_ping(t);
+    }
+}
+
+struct sm_mono sm_tunnel_deadline(const struct sm_tunnel *t)
+{
+    if (t->state != UP) {
+        return t->handshake_by;
+    }
+    return sm_earlier(t->ping.at, sm_earlier(t->rekey_at, t->peer_rekey_by));
+}
+
+/* -- what it is ---------------------------------------------------------------------------- */
+
+bool sm_tunnel_is_up(const struct sm_tunnel *t)
+{
+    return t->state == UP;
+}
+
+size_t sm_tunnel_queued(const struct sm_tunnel *t)
+{
+    return sm_outq_bytes(&t->data) + t->in_carrier;
+}
+
+enum sm_aead_kind sm_tunnel_cipher(const struct sm_tunnel *t)
+{
+    return t->cipher;
+}

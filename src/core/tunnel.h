@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/* tunnel: one attested, encrypted link to a neighbour over one byte stream.
+ *
+ * The dialer says what it wants in clear, Noise XX (or IK, when the dialer knows the peer's
+ * key) makes the channel, and inside it, before anything else, both ends show their NODE
+ * record and evidence bound to this handshake, their role and both static keys: first the
+ * dialer, so that a scanner learns nothing.  After an ACCEPT each way the tunnel is up.  What
+ * stands in clear enters the Noise prologue, so nobody in between can change it; a responder
+ * that cannot take the dialer's pattern or cipher answers RETRY.
+ *
+ *     t = sm_tunnel_new(&cfg); sm_tunnel_open(t, now);
+ *     on bytes:   sm_tunnel_input(t, now, wall, p, n);   then drain
+ *     on timer:   sm_tunnel_tick(t, now);                then drain
+ *     drain:      while (sm_tunnel_next(t, &out)) { ... }
+ *     on written: sm_tunnel_written(t, n);               then drain
+ *
+ * After each call into it the tunnel must be drained until next() says false, and the bytes of
+ * input() must stay until then: frames are opened in place.  Views in an out live until the
+ * next call of next() or input().  After DOWN nothing more comes; free the tunnel.
+ *
+ * Queues are short on purpose.  At most carrier_bytes are handed out that the carrier has not
+ * reported as written; the rest waits here, where control goes ahead of data.
+ *
+ * Memory:  one object and a handshake that is freed when the tunnel is up; queues grow on
+ *          demand to the bounds in cfg.
+ * Errors:  whatever the peer does ends in DOWN with an error and a sentence.
+ * Source:  doc/wire.md, section 4; doc/attestation.md.
+ */
+#include "attest/anchor.h"
+#include "attest/evidence.h"
+#include "base/time.h"
+#include "crypto/suite.h"
+#include "wire/frame.h"
+
+struct sm_tunnel;
+
+/* Zero in a field with a default means the default. */
+struct sm_tunnel_cfg {
+    const struct sm_suite *suite;
+    const struct sm_anchor *anchor; /* outlives the tunnel */
+    uint8_t seed[32];
+    bool is_dialer;
+    enum sm_aead_kind faster;      /* the cipher this machine prefers */
+    const struct sm_dh_pair *dh;   /* own key of this boot; copied */
+    struct sm_view record;         /* own signed NODE record; copied */
+    const struct sm_dh_pub *peer;  /* dialer: the peer's key if known, else NULL; copied */
+    const struct sm_node_id *want; /* dialer: refuse any other node, or NULL; copied */
+    size_t data_bytes;             /* data that may wait: 256 KiB, about 1 ms at 2 GB/s */
+    size_t control_bytes;          /* control that may wait: 2 MiB, one area's link state */
+    size_t carrier_bytes;          /* handed out and not yet written: 256 KiB */
+    struct sm_dur handshake;       /* from open to up: 10 s */
+    struct sm_dur ping;            /* 2 s; asked again after half of it, dead after 3 */
+    struct sm_dur rekey;           /* 120 s, less up to a tenth by chance */
+    uint64_t rekey_frames;         /* 2^20 */
+    uint64_t rekey_bytes;          /* 2^36 */
+};
+
+enum sm_tunnel_kind {
+    SM_TUNNEL_CONTROL, /* small and urgent: link state */
+    SM_TUNNEL_PACKET,  /* data */
+};
+
+enum sm_tunnel_out_kind {
+    SM_TUNNEL_SEND,    /* bytes for the carrier, in order */
+    SM_TUNNEL_SIGN,    /* a request for the keys process (wire/sign.h); answer: signed */
+    SM_TUNNEL_UP,      /* the peer is proven */
+    SM_TUNNEL_MESSAGE, /* from the peer: message, bytes */
+    SM_TUNNEL_RTT,     /* a measured round trip */
+    SM_TUNNEL_DOWN,    /* the end: close the carrier, free the tunnel */
+};
+
+struct sm_tunnel_out {
+    enum sm_tunnel_out_kind kind;
+    enum sm_tunnel_kind message;
+    struct sm_view bytes;              /* SEND, SIGN, MESSAGE */
+    uint64_t token;                    /* SIGN */
+    const struct sm_node_record *peer; /* UP */
+    struct sm_dur rtt;                 /* RTT */
+    enum sm_err err;                   /* DOWN */
+    const char *reason;                /* DOWN: printable, for the log */
+};
+
+/* NULL when out of memory.  The record must be readable: it is our own. */
+struct sm_tunnel *sm_tunnel_new(const struct sm_tunnel_cfg *cfg);
+void sm_tunnel_free(struct sm_tunnel *t); /* NULL is fine; wipes */
+
+/* The carrier is connected. */
+void sm_tunnel_open(struct sm_tunnel *t, struct sm_mono now);
+
+/* Bytes of the stream, cut anywhere.  They are overwritten. */
+void sm_tunnel_input(struct sm_tunnel *t, struct sm_mono now, struct sm_wall wall, uint8_t *p,
+                     size_t n);
+
+/* The carrier has taken n bytes of what SEND gave. */
+void sm_tunnel_written(struct sm_tunnel *t, size_t n);
+
+/* The answer to SIGN; an unknown token is ignored. */
+void sm_tunnel_signed(struct sm_tunnel *t, struct sm_mono now, uint64_t token, enum sm_err err,
+                      struct sm_view bytes);
+
+/* Queue a message (copied).  STATE: not up.  LIMIT: longer than SM_TFRAME_PAYLOAD_MAX.  BUSY:
+ * the queue is full, nothing was taken.  NOMEM. */
+enum sm_err sm_tunnel_send(struct sm_tunnel *t, enum sm_tunnel_kind kind,
+                           struct sm_view bytes) SM_MUST;
+
+/* Tell the peer why and go down; what was queued is dropped. */
+void sm_tunnel_close(struct sm_tunnel *t, enum sm_err err, const char *why);
+
+void sm_tunnel_tick(struct sm_tunnel *t, struct sm_mono now);
+struct sm_mono sm_tunnel_deadline(const struct sm_tunnel *t);
+bool sm_tunnel_next(struct sm_tunnel *t, struct sm_tunnel_out *out);
+
+bool sm_tunnel_is_up(const struct sm_tunnel *t);
+size_t
+sm_tunnel_queued(const struct sm_tunnel *t); /* data bytes waiting here or in the carrier */
+enum sm_aead_kind sm_tunnel_cipher(const struct sm_tunnel *t); /* once it is chosen */

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/* tunnel_rig: two nodes of a development mesh and what lies between them, in memory.
+ *
+ * A struct rig_node is an identity: keys, endorsement, record.  A struct rig_end is a tunnel of
+ * such a node with everything it told.  rig_run() carries bytes both ways until nothing moves.
+ * A test may look at, change or withhold what waits in an end's wire before it is carried.
+ */
+#include "attest/dev.h"
+#include "core/channel.h"
+#include "core/handshake.h"
+#include "core/tunnel.h"
+#include "crypto/suite_sim.h"
+#include "t.h"
+
+#define RIG_WALL ((struct sm_wall){1700000000u})
+
+struct rig_node {
+    const struct sm_suite *suite;
+    struct sm_sign_pair sign;
+    struct sm_dh_pair dh;
+    struct sm_dev_platform platform;
+    struct sm_node_record rec;
+    uint8_t buf[SM_NODE_RECORD_MAX];
+    struct sm_view record;
+    enum sm_err sign_err; /* what its keys process answers */
+};
+
+struct rig_mesh {
+    const struct sm_suite *suite;
+    struct sm_rng rng;
+    struct sm_sign_pair root;
+    struct sm_anchor anchor;
+};
+
+struct rig_end {
+    struct rig_node *node;
+    struct sm_tunnel *t;
+    struct sm_buf wire; /* what it sent and was not carried yet */
+    bool is_up, is_down, holds_written;
+    struct sm_node_id peer;
+    enum sm_err err;
+    char reason[256];
+    unsigned messages[2], rtts, sends;
+    struct sm_buf last;  /* the last message */
+    struct sm_buf order; /* kinds of messages, in order */
+    struct sm_dur rtt;
+    size_t unwritten;
+};
+
+static inline void rig_mesh_make(struct rig_mesh *m, const struct sm_suite *suite,
+                                 uint64_t seed)
+{
+    uint8_t s[32] = {0};
+    sm_put_le64(s, seed);
+    *m = (struct rig_mesh){.suite = suite};
+    sm_rng_init(&m->rng, s, "rig");
+    sm_sign_pair_make(suite, &m->rng, &m->root);
+    const uint8_t(*roots)[32] = (const uint8_t(*)[32])m->root.pub.b;
+    T_OK(sm_anchor_make(SM_ENV_DEV, "rig", roots, 1, &m->anchor));
+}
+
+/* Sign the record again after a change. */
+static inline void rig_node_publish(struct rig_node *n)
+{
+    uint8_t buf[SM_RECORD_TO_SIGN_MAX];
+    struct sm_wr w = sm_wr_init(n->buf, sizeof n->buf), s = sm_wr_init(buf, sizeof buf);
+    struct sm_sig sig;
+    sm_node_record_write(&n->rec, &w);
+    sm_record_to_sign(sm_view_of(w.p, w.n), &s);
+    n->suite->sign(&n->sign, sm_view_of(s.p, s.n), &sig);
+    sm_wr_bytes(&w, sig.b, sizeof sig.b);
+    T_OK(sm_wr_done(&w, &n->record));
+}
+
+static inline void rig_node_make(struct rig_mesh *m, struct rig_node *n)
+{
+    struct sm_dev_endorsement e = {.not_before = RIG_WALL, .expires = {RIG_WALL.s + 86400}};
+    *n = (struct rig_node){.suite = m->suite};
+    sm_sign_pair_make(m->suite, &m->rng, &n->sign);
+    sm_dh_pair_make(m->suite, &m->rng, &n->dh);
+    sm_rng_bytes(&m->rng, n->platform.boot_id, sizeof n->platform.boot_id);
+    sm_rng_bytes(&m->rng, e.platform_id, sizeof e.platform_id);
+    memcpy(e.sign_key, n->sign.pub.b, 32);
+    struct sm_wr w = sm_wr_init(n->rec.endorsement, sizeof n->rec.endorsement);
+    T_OK(sm_dev_endorse(m->suite, &m->root, &m->anchor, &e, &w));
+    n->rec.endorsement_n = (uint16_t)w.n;
+    n->rec.head = (struct sm_record_head){.type = SM_RECORD_NODE,
+                                          .network = m->anchor.network,
+                                          .seq = 1,
+                                          .not_before = RIG_WALL,
+                                          .expires = {RIG_WALL.s + 3600}};
+    sm_node_id_make(e.platform_id, 0, m->anchor.network, &n->rec.node_id);
+    memcpy(n->rec.sign_key, n->sign.pub.b, 32);
+    memcpy(n->rec.dh_key, n->dh.pub.b, 32);
+    rig_node_publish(n);
+}
+
+static inline struct sm_tunnel_cfg rig_cfg(struct rig_mesh *m, struct rig_node *n,
+                                           bool is_dialer)
+{
+    struct sm_tunnel_cfg cfg = {.suite = m->suite,
+                                .anchor = &m->anchor,
+                                .is_dialer = is_dialer,
+                                .faster = SM_AESGCM,
+                                .dh = &n->dh,
+                                .record = n->record};
+    sm_rng_bytes(&m->rng, cfg.seed, sizeof cfg.seed);
+    return cfg;
+}
+
+static inline void rig_end_open(struct rig_end *e, struct rig_node *n,
+                                const struct sm_tunnel_cfg *cfg, struct sm_mono now)
+{
+    *e = (struct rig_end){.node = n,
+                          .wire = SM_BUF(16u << 20),
+                          .last = SM_BUF(1u << 20),
+                          .order = SM_BUF(1u << 20)};
+    e->t = sm_tunnel_new(cfg);
+    T_TRUE(e->t != NULL);
+    sm_tunnel_open(e->t, now);
+}
+
+static inline void rig_end_free(struct rig_end *e)
+{
+    sm_tunnel_free(e->t);
+    sm_buf_done(&e->wire);
+    sm_buf_done(&e->last);
+    sm_buf_done(&e->order);
+    *e = (struct rig_end){0};
+}
+
+/* What the keys process does with a request. */
+static inline void rig_collect(const struct rig_node *n, struct sm_view request,
+                               struct sm_wr *w)
+{
+    struct sm_sign_request req;
+    T_OK(sm_sign_request_read(request, &req));
+    T_EQ(req.kind, SM_SIGN_EVIDENCE);
+    T_OK(sm_attest_collect_dev(n->suite, &n->sign, &n->platform, RIG_WALL, &req.binding, w));
+}
+
+static inline void rig_out(struct rig_end *e, const struct sm_tunnel_out *o, struct sm_mono now)
+{
+    uint8_t buf[SM_EVIDENCE_MAX];
+    struct sm_wr w = sm_wr_init(buf, sizeof buf);
+    uint8_t kind = (uint8_t)o->message;
+    T_TRUE(!e->is_down);
+    switch (o->kind) {
+    case SM_TUNNEL_SEND:
+        T_TRUE(o->bytes.n > 0);
+        T_OK(sm_buf_add(&e->wire, o->bytes.p, o->bytes.n));
+        e->sends++;
+        e->unwritten += o->bytes.n;
+        if (!e->holds_written) {
+            sm_tunnel_written(e->t, e->unwritten);
+            e->unwritten = 0;
+        }
+        break;
+    case SM_TUNNEL_SIGN:
+        rig_collect(e->node, o->bytes, &w);
+        sm_tunnel_signed(e->t, now, o->token + 1, SM_OK, sm_view_str("not asked for"));
+        sm_tunnel_signed(e->t, now, o->token, e->node->sign_err, sm_view_of(w.p, w.n));
+        break;
+    case SM_TUNNEL_UP:
+        T_TRUE(!e->is_up);
+        e->is_up = true;
+        e->peer = o->peer->node_id;
+        break;
+    case SM_TUNNEL_MESSAGE:
+        T_TRUE(e->is_up);
+        e->messages[o->message]++;
+        sm_buf_clear(&e->last);
+        T_OK(sm_buf_add(&e->last, o->bytes.p, o->bytes.n));
+        T_OK(sm_buf_add(&e->order, &kind, 1));
+        break;
+    case SM_TUNNEL_RTT:
+        e->rtts++;
+        e->rtt = o->rtt;
+        break;
+    case SM_TUNNEL_DOWN:
+        e->is_down = true;
+        e->err = o->err;
+        (void)snprintf(e->reason, sizeof e->reason, "%s", o->reason);
+        break;
+    }
+}
+
+static inline void rig_drain(struct rig_end *e, struct sm_mono now)
+{
+    struct sm_tunnel_out o;
+    while (sm_tunnel_next(e->t, &o)) {
+        rig_out(e, &o, now);
+    }
+}
+
+static inline void rig_give(struct rig_end *e, struct sm_mono now, const void *p, size_t n)
+{
+    uint8_t *copy = malloc(n + 1); /* its own block, so that a checker sees every slip */
+    T_TRUE(copy != NULL);
+    memcpy(copy, p, n);
+    sm_tunnel_input(e->t, now, RIG_WALL, copy, n);
+    rig_drain(e, now);
+    free(copy);
+}
+
+/* Carry what waits from one end to the other. */
+static inline void rig_carry(struct rig_end *from, struct rig_end *to, struct sm_mono now)
+{
+    struct sm_buf wire = from->wire;
+    from->wire = SM_BUF(wire.max);
+    if (!to->is_down) {
+        rig_give(to, now, wire.p, wire.n);
+    }
+    sm_buf_done(&wire);
+}
+
+static inline void rig_run(struct rig_end *a, struct rig_end *b, struct sm_mono now)
+{
+    rig_drain(a, now);
+    rig_drain(b, now);
+    while (a->wire.n + b->wire.n > 0) {
+        rig_carry(a, b, now);
+        rig_carry(b, a, now);
+    }
+}
