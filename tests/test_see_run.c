@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Modules compiled and run for real: each ends as it should and none gets out.
  *
- * The environment names what the build made: SM_SEE_PROGRAMS, SM_SEE_RUNTIME.
+ * The environment names what the build made: SM_SEE_PROGRAMS, SM_SEE_RUNTIME, and
+ * the folder with the examples: SM_EXAMPLES.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -188,6 +189,128 @@ static void many_instances_share_a_worker(void)
         sm_run_done(&runs[i]);
     }
     sm_zygote_done(&z);
+}
+
+/* -- the examples, against the same source compiled for this machine ---------------------- */
+
+static void load_file(const char *path, struct sm_buf *out)
+{
+    FILE *f = fopen(path, "r");
+    T_TRUE(f != NULL);
+    uint8_t bytes[65536];
+    for (size_t n; (n = fread(bytes, 1, sizeof bytes, f)) > 0;) {
+        T_OK(sm_buf_add(out, bytes, n));
+    }
+    (void)fclose(f);
+}
+
+/* Run one example as a module; what it printed goes to the end of out. */
+static void run_example(const char *name, const char *const *args, struct sm_view input,
+                        struct sm_buf *out)
+{
+    SM_CLEANUP(sm_buf_done) struct sm_buf module = SM_BUF(1 << 20);
+    SM_CLEANUP(sm_run_done) struct sm_run run = {.out_fd = -1, .err_fd = -1, .is_over = true};
+    struct sm_run_spec spec = {.args = args, .input = input, .limits = small_limits()};
+    struct sm_compile_result made;
+    struct sm_zygote z;
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/examples/%s.wasm", scratch, name);
+    load_file(path, &module);
+    T_OK(sm_engine_compile(&engine, sm_buf_view(&module), &made));
+    T_OK(sm_zygote_start(&engine, &made.key, wall_now(), &z));
+    enum sm_err e = sm_engine_run(&z, &spec, &run);
+    sm_zygote_done(&z);
+    T_OK(e);
+    T_OK(sm_see_outcome_err(&run.outcome));
+    T_OK(sm_buf_add(out, run.out.p, run.out.n));
+}
+
+/* The native program's output for the same input. */
+static void run_native(const char *command, struct sm_view input, struct sm_buf *out)
+{
+    char path[128], shell[512];
+    (void)snprintf(path, sizeof path, "%s/input", scratch);
+    FILE *f = fopen(path, "w");
+    T_TRUE(f != NULL && fwrite(input.p, 1, input.n, f) == input.n && fclose(f) == 0);
+    (void)snprintf(shell, sizeof shell, "%s/examples/native/%s < %s > %s.out", scratch, command,
+                   path, path);
+    T_EQ(system(shell), 0);
+    (void)snprintf(path, sizeof path, "%s/input.out", scratch);
+    load_file(path, out);
+}
+
+static void build_examples(void)
+{
+    char command[512];
+    const char *examples = getenv("SM_EXAMPLES");
+    T_TRUE(examples != NULL);
+    if (system("clang --target=wasm32-wasi -x c -E - < /dev/null > /dev/null 2>&1") != 0) {
+        t_skip("no clang");
+    }
+    (void)snprintf(command, sizeof command, "%s/build.sh %s/examples", examples, scratch);
+    T_EQ(system(command), 0);
+}
+
+/* Split the text in two, count the parts, add them up: equal to counting natively at once. */
+static void wordstat_equals_the_native_program(void)
+{
+    static const char *const unit[] = {"wordstat", NULL};
+    static const char *const reduce[] = {"wordstat-reduce", NULL};
+    static const char *const top[] = {"wordstat-reduce", "--top", "5", NULL};
+    SM_CLEANUP(sm_buf_done) struct sm_buf text = SM_BUF(1 << 20);
+    SM_CLEANUP(sm_buf_done) struct sm_buf parts = SM_BUF(1 << 20);
+    SM_CLEANUP(sm_buf_done) struct sm_buf sum = SM_BUF(1 << 20);
+    SM_CLEANUP(sm_buf_done) struct sm_buf best = SM_BUF(1 << 20);
+    SM_CLEANUP(sm_buf_done) struct sm_buf native = SM_BUF(1 << 20);
+    build_examples();
+    uint64_t x = t_seed() | 1;
+    for (int i = 0; i < 20000; i++) {
+        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+        T_OK(sm_buf_printf(&text, "%c%llx%s", i % 9 == 0 ? '\n' : ' ',
+                           (unsigned long long)x % 3000, i % 31 == 0 ? "\xc3\xa9" : ""));
+    }
+    struct sm_view whole = sm_buf_view(&text);
+    const uint8_t *cut = memchr(whole.p + whole.n / 3, '\n', whole.n);
+    size_t first = (size_t)(cut - whole.p) + 1;
+    run_example("wordstat", unit, sm_view_sub(whole, 0, first), &parts);
+    run_example("wordstat", unit, sm_view_sub(whole, first, whole.n), &parts);
+    run_example("wordstat-reduce", reduce, sm_buf_view(&parts), &sum);
+    run_native("wordstat", whole, &native);
+    T_MEM(sum.p, sum.n, native.p, native.n);
+    run_example("wordstat-reduce", top, sm_buf_view(&parts), &best);
+    sm_buf_clear(&native);
+    run_native("wordstat-reduce --top 5", sm_buf_view(&sum), &native);
+    T_MEM(best.p, best.n, native.p, native.n);
+}
+
+static void csvstat_equals_the_native_program(void)
+{
+    static const char *const unit[] = {"csvstat", NULL};
+    static const char *const reduce[] = {"csvstat-reduce", NULL};
+    static const char header[] = "id,\"a \"\"b\"\"\",text\r\n";
+    SM_CLEANUP(sm_buf_done) struct sm_buf table = SM_BUF(1 << 20);
+    SM_CLEANUP(sm_buf_done) struct sm_buf other = SM_BUF(1 << 20);
+    SM_CLEANUP(sm_buf_done) struct sm_buf parts = SM_BUF(1 << 20);
+    SM_CLEANUP(sm_buf_done) struct sm_buf sum = SM_BUF(1 << 20);
+    SM_CLEANUP(sm_buf_done) struct sm_buf native = SM_BUF(1 << 20);
+    build_examples();
+    T_OK(sm_buf_add(&table, header, sizeof header - 1));
+    T_OK(sm_buf_add(&other, header, sizeof header - 1));
+    uint64_t x = t_seed() | 1;
+    for (int i = 0; i < 2000; i++) {
+        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+        size_t at = table.n;
+        T_OK(sm_buf_printf(&table, "%d,-%llu.%06llu,\"x,\n%s\"\n", i,
+                           (unsigned long long)x % 100000,
+                           (unsigned long long)(x >> 20) % 1000000, i % 3 ? "" : "\"\"y"));
+        T_OK(i >= 700 ? sm_buf_add(&other, table.p + at, table.n - at) : SM_OK);
+    }
+    size_t first = table.n - (other.n - (sizeof header - 1));
+    run_example("csvstat", unit, sm_view_of(table.p, first), &parts);
+    run_example("csvstat", unit, sm_buf_view(&other), &parts);
+    run_example("csvstat-reduce", reduce, sm_buf_view(&parts), &sum);
+    run_native("csvstat", sm_buf_view(&table), &native);
+    T_MEM(sum.p, sum.n, native.p, native.n);
 }
 
 /* -- modules that misbehave -------------------------------------------------------------- */
@@ -602,6 +725,8 @@ int main(int argc, char **argv)
         T_CASE(output_equals_input),
         T_CASE(arguments_arrive),
         T_CASE(many_instances_share_a_worker),
+        T_CASE(wordstat_equals_the_native_program),
+        T_CASE(csvstat_equals_the_native_program),
         T_CASE(exit_status_is_kept),
         T_CASE(traps_have_names),
         T_CASE(an_endless_loop_meets_the_cpu_limit),
