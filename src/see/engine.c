@@ -318,7 +318,7 @@ static void take_reply(struct sm_zygote *z, const struct sm_worker_reply *r)
                                        .code = r->code,
                                        .cpu_us = r->cpu_us,
                                        .peak_kib = r->peak_kib};
-            if (r->how <= SM_SEE_ENGINE_FAULT) {
+            if (r->how <= SM_SEE_LOST) {
                 o.how = (enum sm_see_how)r->how;
             }
             end_run(run, o);
@@ -474,16 +474,22 @@ enum sm_err sm_run_start(struct sm_zygote *z, const struct sm_run_spec *spec,
     return SM_OK;
 }
 
+/* The request may not fit the socket now; sm_run_step() tries again. */
+static void send_kill(struct sm_run *run)
+{
+    struct sm_worker_request r = {.ask = SM_WORKER_KILL, .id = run->id};
+    if (!run->is_over && !run->is_kill_sent) {
+        run->is_kill_sent = send_request(run->zygote, &r, NULL, 0) == SM_OK;
+    }
+}
+
 void sm_run_stop(struct sm_run *run, enum sm_see_how why)
 {
-    if (run->is_over || run->is_stopped) {
-        return;
-    }
-    struct sm_worker_request r = {.ask = SM_WORKER_KILL, .id = run->id};
-    if (send_request(run->zygote, &r, NULL, 0) == SM_OK) {
+    if (!run->is_over && !run->is_stopped) {
         run->is_stopped = true;
         run->why = why;
-    } /* else the socket is full: the next step tries again */
+        send_kill(run);
+    }
 }
 
 #define READ_BYTES 65536
@@ -532,6 +538,9 @@ enum sm_err sm_run_step(struct sm_run *run, struct sm_mono now)
     if (!was_over && sm_is_due(sm_after(run->deadline, KILL_GRACE), now)) {
         /* The worker does not do what it is told: end it with all it runs. */
         (void)kill(run->zygote->pid, SIGKILL);
+    }
+    if (run->is_stopped) {
+        send_kill(run);
     }
     if (!was_over) {
         return SM_E_BUSY;

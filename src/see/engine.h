@@ -93,7 +93,7 @@ struct sm_run {
     int out_fd, err_fd; /* -1 once closed; poll for POLLIN, then sm_run_step() */
     struct sm_buf out, err;
     bool is_over; /* the instance has ended; its output may still be in the pipes */
-    bool is_stopped;
+    bool is_stopped, is_kill_sent;
     enum sm_see_how why; /* for what it was stopped */
     struct sm_see_outcome outcome;
 };

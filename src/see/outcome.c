@@ -104,7 +104,7 @@ void sm_see_outcome_words(const struct sm_see_outcome *o, const struct sm_see_li
         (void)snprintf(out, out_n, "module stopped: engine fault, signal %u", o->code);
         return;
     case SM_SEE_LOST:
-        (void)snprintf(out, out_n, "module stopped: its worker process is gone");
+        (void)snprintf(out, out_n, "module lost: its process could not start or is gone");
         return;
     }
     (void)snprintf(out, out_n, "module stopped: unknown reason %d", (int)o->how);

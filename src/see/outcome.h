@@ -39,7 +39,7 @@ enum sm_see_how {
     SM_SEE_KILLED,       /* by request */
     SM_SEE_FORBIDDEN,    /* a system call outside the wall: an engine bug used or hit */
     SM_SEE_ENGINE_FAULT, /* a fault outside the module's memory and stack; code is the signal */
-    SM_SEE_LOST,         /* the worker process is gone */
+    SM_SEE_LOST,         /* its process could not start, or its worker is gone */
 };
 
 struct sm_see_outcome {

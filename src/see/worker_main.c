@@ -147,7 +147,7 @@ static void start(struct worker *w, const int fds[static 3])
     struct instance *i = find_free(w);
     struct rt_record *record = i != NULL && find(w, id) == NULL ? record_new() : NULL;
     if (record == NULL) {
-        say_failed(id, SM_SEE_KILLED);
+        say_failed(id, SM_SEE_LOST);
         return;
     }
     pid_t pid = fork();
@@ -156,7 +156,7 @@ static void start(struct worker *w, const int fds[static 3])
     }
     if (pid < 0) {
         (void)munmap(record, RECORD_BYTES);
-        say_failed(id, SM_SEE_KILLED);
+        say_failed(id, SM_SEE_LOST);
         return;
     }
     /* Later instances must not see this page. */
