@@ -8,3 +8,4 @@
 
 struct sm_mono sm_clock_mono(void);
 struct sm_wall sm_clock_wall(void);
+uint64_t sm_clock_wall_ms(void); /* the same to the millisecond, for log lines */

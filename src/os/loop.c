@@ -499,8 +499,8 @@ static void take_fds(struct sm_stream *s, struct msghdr *m)
     }
 }
 
-/* One recvmsg and its callbacks; false when there is no more for now. */
-static bool stream_read_once(struct sm_stream *s)
+/* One recvmsg and its callbacks; how many bytes, 0 when there is no more for now. */
+static size_t stream_read_once(struct sm_stream *s)
 {
     union {
         struct cmsghdr align;
@@ -516,23 +516,23 @@ static bool stream_read_once(struct sm_stream *s)
         got = recvmsg(s->fd, &m, MSG_CMSG_CLOEXEC);
     } while (got < 0 && errno == EINTR);
     if (got < 0 && errno == EAGAIN) {
-        return false;
+        return 0;
     }
     if (got <= 0) {
         stream_end(s, got == 0 ? SM_E_CLOSED : sm_err_of_errno(errno));
-        return false;
+        return 0;
     }
     take_fds(s, &m);
     if (!s->is_freed) {
         s->ops.read(s->ctx, sm_view_of(s->loop->read_bytes, (size_t)got));
     }
-    return (size_t)got == READ_BYTES;
+    return (size_t)got;
 }
 
 static void stream_read(struct sm_stream *s)
 {
     for (int i = 0; i < READS_PER_TURN; i++) {
-        if (!stream_read_once(s) || s->is_freed || s->is_paused || s->is_ended) {
+        if (stream_read_once(s) < READ_BYTES || s->is_freed || s->is_paused || s->is_ended) {
             return;
         }
     }
@@ -629,6 +629,13 @@ void sm_stream_pause(struct sm_stream *s, bool is_paused)
 {
     s->is_paused = is_paused;
     stream_watch(s);
+}
+
+void sm_stream_drain(struct sm_stream *s)
+{
+    /* A socket buffer is bounded, and nobody fills it any more. */
+    for (int i = 0; i < 64 && !s->is_freed && !s->is_ended && stream_read_once(s) > 0; i++) {
+    }
 }
 
 int sm_stream_fd(const struct sm_stream *s)

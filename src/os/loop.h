@@ -88,6 +88,9 @@ enum sm_err sm_stream_write_fd(struct sm_stream *s, struct sm_view a, struct sm_
 size_t sm_stream_queued(const struct sm_stream *s);
 /* Stop and resume reading, to push back on the other side. */
 void sm_stream_pause(struct sm_stream *s, bool is_paused);
+/* Deliver what the socket holds already, now: the one exception to the first rule for
+ * callbacks.  For the last words of a process that has died. */
+void sm_stream_drain(struct sm_stream *s);
 int sm_stream_fd(const struct sm_stream *s); /* to ask for addresses; never to read or write */
 
 /* -- listeners --------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -272,5 +273,22 @@ enum sm_err sm_unix_pair(int out_fds[static 2])
     }
     out_fds[0] = fds[0];
     out_fds[1] = fds[1];
+    return SM_OK;
+}
+
+bool sm_unix_is_socket(int fd)
+{
+    int domain = 0;
+    socklen_t n = sizeof domain;
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &n) == 0 && domain == AF_UNIX;
+}
+
+enum sm_err sm_fd_dup(int fd, int *out_fd)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (copy < 0) {
+        return net_err(errno);
+    }
+    *out_fd = copy;
     return SM_OK;
 }

@@ -41,3 +41,6 @@ enum sm_err sm_unix_listen(const char *path, unsigned mode, bool replace_stale,
 /* NOTFOUND = no such socket, UNREACHABLE = nobody listens, REFUSED = permissions. */
 enum sm_err sm_unix_connect(const char *path, int *out_fd) SM_MUST;
 enum sm_err sm_unix_pair(int out_fds[static 2]) SM_MUST;
+bool sm_unix_is_socket(int fd);
+/* Another descriptor of the same socket or file, close-on-exec. */
+enum sm_err sm_fd_dup(int fd, int *out_fd) SM_MUST;

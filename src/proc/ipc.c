@@ -36,6 +36,7 @@ static const struct sm_ipc_rule table[] = {
     FROM_ALL(SM_IPC_READY, SM_IPC_ONCE, KIB),
     FROM_ALL(SM_IPC_LOG, SM_IPC_ANY, 4 * KIB),
     FROM_ALL(SM_IPC_HEALTH, SM_IPC_ANY, 4 * KIB),
+    FROM_ALL(SM_IPC_VIOLATION, SM_IPC_ANY, KIB),
 
     {SM_PROG_MAIN, SM_PROG_NET, SM_IPC_PEER, SM_IPC_ANY, 0, 1, true},
     {SM_PROG_MAIN, SM_PROG_KEYS, SM_IPC_PEER, SM_IPC_ANY, 0, 1, true},
@@ -372,6 +373,11 @@ enum sm_err sm_ipc_answer(struct sm_ipc *ch, enum sm_ipc_type type, uint64_t id,
     uint8_t code[4];
     sm_put_le32(code, (uint32_t)(int32_t)e);
     return send_parts(ch, type, id, sm_view_of(code, sizeof code), body, -1);
+}
+
+void sm_ipc_drain(struct sm_ipc *ch)
+{
+    sm_stream_drain(ch->stream);
 }
 
 enum sm_prog sm_ipc_peer(const struct sm_ipc *ch)

@@ -10,7 +10,7 @@
  * program that did it.
  *
  *     main   -> net keys store run   CONFIG PEER SHUTDOWN LOG_LEVEL
- *     all    -> main                 READY LOG HEALTH
+ *     all    -> main                 READY LOG HEALTH VIOLATION
  *     main   -> net                  LISTENER ENDPOINT SEE_SPAWNED SEE_EXIT
  *     net    -> main                 SEE_SPAWN SEE_STOP
  *     main   -> run                  LAUNCH CERTIFIED          run  -> main   CERTIFY
@@ -54,7 +54,8 @@ const char *sm_prog_name(enum sm_prog role); /* "main", "net", ... */
     X(STORE_RPC, 20)   /* 32 bytes: who asks, then a body of wire/store_rpc.h */               \
     X(STORE_REPLY, 21) /* i32 error, body */                                                   \
     X(PUBLISH, 22)     /* struct sm_ipc_publish */                                             \
-    X(UNPUBLISH, 23)   /* data id */
+    X(UNPUBLISH, 23)   /* data id */                                                           \
+    X(VIOLATION, 24)   /* u8 program, text: that one broke the table; main restarts it */
 
 #define SM_IPC_ENUM(name, value) SM_IPC_##name = (value),
 enum sm_ipc_type { SM_IPC_TYPES(SM_IPC_ENUM) SM_IPC_TYPE_END };
@@ -109,6 +110,8 @@ enum sm_err sm_ipc_send(struct sm_ipc *ch, enum sm_ipc_type type, uint64_t id,
 /* {i32 error, body}: the form of SIGNED, CERTIFIED and STORE_REPLY. */
 enum sm_err sm_ipc_answer(struct sm_ipc *ch, enum sm_ipc_type type, uint64_t id, enum sm_err e,
                           struct sm_view body) SM_MUST;
+/* Deliver what a dead process had sent, now.  The channel may be freed by a callback. */
+void sm_ipc_drain(struct sm_ipc *ch);
 enum sm_prog sm_ipc_peer(const struct sm_ipc *ch);
 const char *sm_ipc_violation(const struct sm_ipc *ch); /* "" when there was none */
 

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proc/identity.h"
+
+#include "attest/dev.h"
+#include "os/child.h"
+#include "os/file.h"
+#include "os/random.h"
+#include "os/secretmem.h"
+
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <string.h>
+
+/* -- measurement ------------------------------------------------------------------------- */
+
+#define PROGRAM_BYTES ((size_t)64 << 20) /* with sanitizers ours are below 20 MiB */
+
+static enum sm_err sha384(struct sm_view v, uint8_t out[static 48])
+{
+    unsigned n = 48;
+    return EVP_Digest(v.p, v.n, out, &n, EVP_sha384(), NULL) == 1 ? SM_OK : SM_E_CRYPTO;
+}
+
+enum sm_err sm_measure_file(const char *path, uint8_t out[static 48])
+{
+    SM_CLEANUP(sm_buf_done) struct sm_buf b = SM_BUF(PROGRAM_BYTES);
+    SM_TRY(sm_file_read(path, &b));
+    return sha384(sm_buf_view(&b), out);
+}
+
+enum sm_err sm_measure_programs(uint8_t out[static 48])
+{
+    static const char *const programs[] = {"seemesh-keys", "seemesh-net", "seemesh-store",
+                                           "seemesh-run"};
+    uint8_t all[SM_COUNT(programs)][48] = {0};
+    char self[SM_PATH], path[SM_PATH];
+    SM_TRY(sm_self_path(self, sizeof self));
+    char *slash = strrchr(self, '/');
+    *slash = '\0';
+    for (size_t i = 0; i < SM_COUNT(programs); i++) {
+        SM_TRY(sm_path_join(self, programs[i], path));
+        enum sm_err e = sm_measure_file(path, all[i]);
+        if (e != SM_OK && e != SM_E_NOTFOUND) {
+            return e;
+        }
+    }
+    return sha384(sm_view_of(all, sizeof all), out);
+}
+
+/* -- the key ----------------------------------------------------------------------------- */
+
+static enum sm_err make_seed(const char *path)
+{
+    struct sm_secret32 *seed = sm_secret_new(sizeof *seed);
+    if (seed == NULL) {
+        return SM_E_NOMEM;
+    }
+    enum sm_err e = sm_random_bytes(seed->b, sizeof seed->b);
+    if (e == SM_OK) {
+        e = sm_file_create(path, 0600, sm_view_of(seed->b, sizeof seed->b));
+    }
+    sm_secret_free(seed);
+    return e == SM_E_EXISTS ? SM_OK : e;
+}
+
+enum sm_err sm_key_file(const struct sm_suite *suite, const char *path, bool may_make,
+                        struct sm_sign_pair **out)
+{
+    if (may_make) {
+        SM_TRY(make_seed(path));
+    }
+    struct sm_sign_pair *key = sm_secret_new(sizeof *key);
+    if (key == NULL) {
+        return SM_E_NOMEM;
+    }
+    enum sm_err e = sm_file_read_exact(path, key->seed.b, sizeof key->seed.b);
+    if (e != SM_OK) {
+        sm_secret_free(key);
+        return e;
+    }
+    suite->sign_pub(&key->seed, &key->pub);
+    *out = key;
+    return SM_OK;
+}
+
+/* -- the whole --------------------------------------------------------------------------- */
+
+#ifdef SM_DEV_ROOT
+/* The kernel's boot id is text of a UUID. */
+static enum sm_err read_boot_id(uint8_t out[static SM_BOOT_ID])
+{
+    SM_CLEANUP(sm_buf_done) struct sm_buf b = SM_BUF(64);
+    char hex[2 * SM_BOOT_ID];
+    size_t n = 0;
+    SM_TRY(sm_file_read("/proc/sys/kernel/random/boot_id", &b));
+    for (size_t i = 0; i < b.n; i++) {
+        if (b.p[i] != '-' && b.p[i] != '\n') {
+            if (n == sizeof hex) {
+                return SM_E_MALFORMED;
+            }
+            hex[n++] = (char)b.p[i];
+        }
+    }
+    return sm_unhex(hex, n, out, SM_BOOT_ID);
+}
+
+static enum sm_err load_endorsement(const struct sm_suite *suite,
+                                    const struct sm_anchor *anchor, struct sm_wall now,
+                                    const char *dir, struct sm_identity *id)
+{
+    SM_CLEANUP(sm_buf_done) struct sm_buf b = SM_BUF(SM_NODE_ENDORSEMENT_MAX);
+    struct sm_dev_endorsement e;
+    char path[SM_PATH];
+    SM_TRY(sm_path_join(dir, "node.endorsement", path));
+    SM_TRY(sm_file_read(path, &b));
+    SM_TRY(sm_dev_endorsement_verify(suite, anchor, now, sm_buf_view(&b), &e));
+    if (memcmp(e.sign_key, id->key->pub.b, sizeof e.sign_key) != 0) {
+        return SM_E_AUTH;
+    }
+    memcpy(id->platform_id, e.platform_id, sizeof id->platform_id);
+    memcpy(id->endorsement, b.p, b.n);
+    id->endorsement_n = (uint16_t)b.n;
+    return SM_OK;
+}
+
+static enum sm_err load(const struct sm_suite *suite, const struct sm_anchor *anchor,
+                        struct sm_wall now, const char *home, struct sm_identity *id)
+{
+    char dir[SM_PATH], path[SM_PATH];
+    SM_TRY(sm_path_join(home, "keys", dir));
+    SM_TRY(sm_path_join(dir, "node.key", path));
+    SM_TRY(sm_key_file(suite, path, false, &id->key));
+    SM_TRY(load_endorsement(suite, anchor, now, dir, id));
+    SM_TRY(sm_measure_programs(id->measurement));
+    SM_TRY(read_boot_id(id->boot_id));
+    id->platform = SM_PLATFORM_SOFTWARE;
+    sm_node_id_make(id->platform_id, id->index, anchor->network, &id->node_id);
+    return SM_OK;
+}
+#else
+static enum sm_err load(const struct sm_suite *suite, const struct sm_anchor *anchor,
+                        struct sm_wall now, const char *home, struct sm_identity *id)
+{
+    (void)suite, (void)anchor, (void)now, (void)home, (void)id;
+    return SM_E_UNSUPPORTED;
+}
+#endif
+
+enum sm_err sm_identity_load(const struct sm_suite *suite, const struct sm_anchor *anchor,
+                             struct sm_wall now, const char *home, struct sm_identity *out)
+{
+    struct sm_identity id = {0};
+    enum sm_err e = load(suite, anchor, now, home, &id);
+    if (e != SM_OK) {
+        sm_identity_done(&id);
+        return e;
+    }
+    *out = id;
+    return SM_OK;
+}
+
+void sm_identity_done(struct sm_identity *id)
+{
+    sm_secret_free(id->key);
+    id->key = NULL;
+}

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+/* seemesh-keys: holds the node's long-term key and signs what it understands.
+ *
+ * It has no network, no files after start, and three questions it answers: SIGN (a record, or
+ * evidence over a binding), CERTIFY (an endpoint of this node).  It never signs bytes that do
+ * not parse as a record of a known type, by this node, in this mesh, for at most a day.
+ */
+#include "attest/dev.h"
+#include "os/clock.h"
+#include "os/secretmem.h"
+#include "proc/child_common.h"
+#include "proc/identity.h"
+#include "wire/linkstate.h"
+#include "wire/provider.h"
+#include "wire/sign.h"
+#include "wire/task.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#define RECORD_S_MAX   (25u * 3600u) /* a day, and an hour for clocks and renewal */
+#define ENDPOINT_S     3600u
+#define EVIDENCE_BYTES 1024u
+
+struct keys {
+    struct sm_self *self;
+    const struct sm_suite *suite;
+    struct sm_anchor anchor;
+    struct sm_identity id;
+    uint64_t endpoint_seq;
+};
+
+/* -- records ----------------------------------------------------------------------------- */
+
+static enum sm_err check_head(const struct keys *k, struct sm_wall now,
+                              const struct sm_record_head *h)
+{
+    if (h->network != k->anchor.network) {
+        return SM_E_REFUSED;
+    }
+    SM_TRY(sm_record_times(h, now));
+    if (h->expires.s < h->not_before.s || h->expires.s - h->not_before.s > RECORD_S_MAX ||
+        h->expires.s > now.s + RECORD_S_MAX + SM_RECORD_SKEW_S) {
+        return SM_E_REFUSED;
+    }
+    return SM_OK;
+}
+
+/* A NODE record may say only what this process knows about the node. */
+static enum sm_err check_node(const struct keys *k, struct sm_view record)
+{
+    struct sm_node_record r;
+    SM_TRY(sm_node_record_read(record, &r));
+    bool same = sm_node_id_eq(&r.node_id, &k->id.node_id) && r.index == k->id.index &&
+                r.platform == k->id.platform &&
+                memcmp(r.sign_key, k->id.key->pub.b, sizeof r.sign_key) == 0 &&
+                memcmp(r.measurement, k->id.measurement, sizeof r.measurement) == 0 &&
+                r.endorsement_n == k->id.endorsement_n &&
+                memcmp(r.endorsement, k->id.endorsement, r.endorsement_n) == 0;
+    return same ? SM_OK : SM_E_REFUSED;
+}
+
+/* Whose record is it, by the grammar of its type? */
+static enum sm_err check_body(const struct keys *k, uint8_t type, struct sm_view record)
+{
+    struct sm_linkstate linkstate;
+    struct sm_provider provider;
+    struct sm_task task;
+    struct sm_node_id by;
+    switch (type) {
+    case SM_RECORD_NODE:
+        return check_node(k, record);
+    case SM_RECORD_LINKSTATE:
+        SM_TRY(sm_linkstate_read(record, &linkstate));
+        by = linkstate.node_id;
+        break;
+    case SM_RECORD_PROVIDER:
+        SM_TRY(sm_provider_read(record, &provider));
+        by = provider.node_id;
+        break;
+    case SM_RECORD_TASK:
+        SM_TRY(sm_task_read(record, &task));
+        by = task.signer;
+        break;
+    default: /* ENDPOINT comes by CERTIFY, RECEIPT is signed by its SEE */
+        return SM_E_REFUSED;
+    }
+    return sm_node_id_eq(&by, &k->id.node_id) ? SM_OK : SM_E_REFUSED;
+}
+
+static enum sm_err sign_bytes(const struct keys *k, struct sm_view unsigned_bytes,
+                              struct sm_sig *out)
+{
+    uint8_t bytes[SM_RECORD_TO_SIGN_MAX];
+    struct sm_wr w = sm_wr_init(bytes, sizeof bytes);
+    struct sm_view v;
+    sm_record_to_sign(unsigned_bytes, &w);
+    SM_TRY(sm_wr_done(&w, &v));
+    k->suite->sign(k->id.key, v, out);
+    return SM_OK;
+}
+
+static enum sm_err sign_record(const struct keys *k, struct sm_view record, struct sm_wr *w)
+{
+    uint8_t whole[SM_RECORD_MAX] = {0};
+    struct sm_record_head head;
+    struct sm_sig sig;
+    if (record.n > sizeof whole - SM_RECORD_SIG) {
+        return SM_E_LIMIT;
+    }
+    /* The readers want a signature at the end; they do not look at it. */
+    memcpy(whole, record.p, record.n);
+    struct sm_view v = sm_view_of(whole, record.n + SM_RECORD_SIG);
+    SM_TRY(sm_record_peek(v, &head));
+    SM_TRY(check_head(k, sm_clock_wall(), &head));
+    SM_TRY(check_body(k, head.type, v));
+    SM_TRY(sign_bytes(k, record, &sig));
+    sm_wr_bytes(w, sig.b, sizeof sig.b);
+    return SM_OK;
+}
+
+/* -- evidence ---------------------------------------------------------------------------- */
+
+#ifdef SM_DEV_ROOT
+static enum sm_err collect(const struct keys *k, const struct sm_binding *b, struct sm_wr *w)
+{
+    struct sm_dev_platform platform;
+    memcpy(platform.measurement, k->id.measurement, sizeof platform.measurement);
+    memcpy(platform.boot_id, k->id.boot_id, sizeof platform.boot_id);
+    return sm_attest_collect_dev(k->suite, k->id.key, &platform, sm_clock_wall(), b, w);
+}
+#else
+static enum sm_err collect(const struct keys *k, const struct sm_binding *b, struct sm_wr *w)
+{
+    (void)k, (void)b, (void)w;
+    return SM_E_UNSUPPORTED;
+}
+#endif
+
+/* -- questions --------------------------------------------------------------------------- */
+
+static void answer(struct keys *k, struct sm_ipc *ch, const struct sm_ipc_msg *m,
+                   enum sm_ipc_type type, enum sm_err e, const struct sm_wr *w)
+{
+    struct sm_view v = {0};
+    if (e == SM_OK) {
+        e = sm_wr_done(w, &v);
+    }
+    if (e != SM_OK) {
+        sm_child_log(k->self, SM_LOG_WARN, "not-signed", "asked=%s by=%s why=\"%s\"",
+                     sm_ipc_name((uint16_t)m->type), sm_prog_name(sm_ipc_peer(ch)),
+                     sm_err_words(e));
+        v = (struct sm_view){0};
+    }
+    if (sm_ipc_answer(ch, type, m->id, e, v) != SM_OK) {
+        sm_child_fail(k->self); /* its reader is stuck: start over */
+    }
+}
+
+static void on_sign(struct keys *k, struct sm_ipc *ch, const struct sm_ipc_msg *m)
+{
+    uint8_t bytes[EVIDENCE_BYTES];
+    struct sm_wr w = sm_wr_init(bytes, sizeof bytes);
+    struct sm_sign_request req;
+    enum sm_err e = sm_sign_request_read(m->body, &req);
+    if (e == SM_OK) {
+        e = req.kind == SM_SIGN_RECORD ? sign_record(k, req.record, &w)
+                                       : collect(k, &req.binding, &w);
+    }
+    answer(k, ch, m, SM_IPC_SIGNED, e, &w);
+}
+
+/* Clients are net's to name, SEEs main's: net must not be able to make an SEE up. */
+static enum sm_err check_kind(enum sm_prog by, uint8_t kind)
+{
+    bool ok = (by == SM_PROG_NET && kind == SM_ENDPOINT_CLIENT) ||
+              (by == SM_PROG_MAIN && kind == SM_ENDPOINT_SEE);
+    return ok ? SM_OK : SM_E_REFUSED;
+}
+
+static enum sm_err certify(struct keys *k, enum sm_prog by, struct sm_view body,
+                           struct sm_wr *w)
+{
+    struct sm_ipc_certify ask;
+    struct sm_wall now = sm_clock_wall();
+    struct sm_sig sig;
+    SM_TRY(sm_ipc_certify_read(body, &ask));
+    SM_TRY(check_kind(by, ask.kind));
+    if (ask.ep == SM_EP_NODE) {
+        return SM_E_REFUSED;
+    }
+    struct sm_endpoint_record r = {.node_id = k->id.node_id, .ep = ask.ep, .kind = ask.kind};
+    r.head = (struct sm_record_head){.network = k->anchor.network,
+                                     .seq = ++k->endpoint_seq,
+                                     .not_before = now,
+                                     .expires = {now.s + ENDPOINT_S}};
+    memcpy(r.sign_key, ask.sign_key, sizeof r.sign_key);
+    memcpy(r.dh_key, ask.dh_key, sizeof r.dh_key);
+    memcpy(r.measurement, ask.measurement, sizeof r.measurement);
+    sm_endpoint_record_write(&r, w);
+    struct sm_view v;
+    SM_TRY(sm_wr_done(w, &v));
+    SM_TRY(sign_bytes(k, v, &sig));
+    sm_wr_bytes(w, sig.b, sizeof sig.b);
+    return SM_OK;
+}
+
+static void on_certify(struct keys *k, struct sm_ipc *ch, const struct sm_ipc_msg *m)
+{
+    uint8_t bytes[SM_ENDPOINT_RECORD_BYTES];
+    struct sm_wr w = sm_wr_init(bytes, sizeof bytes);
+    enum sm_err e = certify(k, sm_ipc_peer(ch), m->body, &w);
+    answer(k, ch, m, SM_IPC_CERTIFIED, e, &w);
+}
+
+static void on_message(void *ctx, struct sm_ipc *ch, const struct sm_ipc_msg *m)
+{
+    struct keys *k = ctx;
+    if (m->type == SM_IPC_SIGN) {
+        on_sign(k, ch, m);
+    } else if (m->type == SM_IPC_CERTIFY) {
+        on_certify(k, ch, m);
+    }
+}
+
+/* Tell net who the node is, once on each new channel. */
+static void on_peer(void *ctx, enum sm_prog peer, struct sm_ipc *ch)
+{
+    struct keys *k = ctx;
+    uint8_t bytes[SM_IPC_SMALL];
+    struct sm_wr w = sm_wr_init(bytes, sizeof bytes);
+    struct sm_view v;
+    if (peer != SM_PROG_NET || ch == NULL) {
+        return;
+    }
+    struct sm_ipc_identity m = {
+        .node_id = k->id.node_id, .index = k->id.index, .platform = k->id.platform};
+    memcpy(m.sign_key, k->id.key->pub.b, sizeof m.sign_key);
+    memcpy(m.measurement, k->id.measurement, sizeof m.measurement);
+    m.endorsement = sm_view_of(k->id.endorsement, k->id.endorsement_n);
+    sm_ipc_identity_write(&m, &w);
+    if (sm_wr_done(&w, &v) != SM_OK || sm_ipc_send(ch, SM_IPC_IDENTITY, 0, v, -1) != SM_OK) {
+        sm_child_fail(k->self);
+    }
+}
+
+/* -- start ------------------------------------------------------------------------------- */
+
+static enum sm_err load_identity(struct keys *k)
+{
+    const struct sm_config *c = sm_self_config(k->self);
+    SM_TRY(sm_config_anchor(c, &k->anchor));
+    enum sm_err e =
+        sm_identity_load(k->suite, &k->anchor, sm_clock_wall(), c->node.home, &k->id);
+    if (e != SM_OK) {
+        sm_child_log(k->self, SM_LOG_ERROR, "no-identity",
+                     "home=%s error=\"%s\" do=\"initialise the node with: seemesh init\"",
+                     c->node.home, sm_err_words(e));
+    }
+    return e;
+}
+
+static enum sm_err on_start(void *ctx, struct sm_self *self)
+{
+    struct keys *k = ctx;
+    bool is_locked = false;
+    char id[SM_B32_LEN(32) + 1];
+    k->self = self;
+    SM_TRY(sm_secretmem_init(&is_locked));
+    if (!is_locked) {
+        sm_child_log(self, SM_LOG_WARN, "keys-may-be-swapped",
+                     "do=\"raise RLIMIT_MEMLOCK (LimitMEMLOCK= in systemd)\"");
+    }
+    k->suite = sm_suite_real();
+    k->endpoint_seq = sm_clock_wall().s << 16; /* rises over restarts */
+    SM_TRY(load_identity(k));
+    SM_TRY(sm_confine_limit(RLIMIT_NOFILE, 64));
+    SM_TRY(sm_child_confine(self, NULL, 0, SM_CONFINE_NO_TCP | SM_CONFINE_SCOPED, 0));
+    sm_b32(k->id.node_id.b, 32, id);
+    sm_child_log(self, SM_LOG_NOTICE, "identity", "node=%s platform=%u", id,
+                 (unsigned)k->id.platform);
+    return SM_OK;
+}
+
+static void on_stop(void *ctx)
+{
+    struct keys *k = ctx;
+    sm_identity_done(&k->id);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct sm_child_ops ops = {
+        .start = on_start, .peer = on_peer, .message = on_message, .stop = on_stop};
+    static struct keys k;
+    return sm_child_main(SM_PROG_KEYS, &ops, &k, argc, argv);
+}
