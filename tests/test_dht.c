@@ -555,6 +555,25 @@ static void a_put_is_found_from_everywhere(void)
     world_free(w);
 }
 
+static void few_contacts_are_enough_to_find_anything(void)
+{
+    struct world *w = world_new(256, 6, &small);
+    for (unsigned i = 0; i < 20; i++) {
+        publish(w, i * 11, key_n(i), 1);
+    }
+    run_for(w, SM_S(5));
+    unsigned found = 0, asked = 0;
+    for (unsigned i = 0; i < w->n; i++) {
+        const struct result *r = get(w, i, key_n(i % 20), SM_RECORD_PROVIDER, 1);
+        found += r->err == SM_OK;
+        asked += r->asked;
+    }
+    printf("# 256 nodes that met 6 others: %u of 256 found, %u asked each\n", found,
+           asked / 256);
+    T_EQ(found, 256);
+    world_free(w);
+}
+
 static void the_newest_task_wins_over_what_old_holders_say(void)
 {
     struct world *w = world_new(64, 24, &small);
@@ -989,6 +1008,7 @@ int main(int argc, char **argv)
         T_CASE(only_valid_records_are_kept),
         T_CASE(a_higher_fence_beats_a_higher_sequence),
         T_CASE(a_put_is_found_from_everywhere),
+        T_CASE(few_contacts_are_enough_to_find_anything),
         T_CASE(the_newest_task_wins_over_what_old_holders_say),
         T_CASE(a_get_brings_all_holders_or_as_many_as_wanted),
         T_CASE(dead_nodes_cost_neither_the_record_nor_a_second),
