@@ -68,7 +68,7 @@ static inline struct sm_host_cfg world_cfg(const struct world *w, uint32_t i)
         .cipher = i == 1 ? SM_CHACHAPOLY : SM_AESGCM,
         .passport = sm_view_of(w->id[i].passport, w->id[i].passport_n),
         .sessions = 16,
-        .messages = 128,
+        .messages = 256,
         .requests = 128,
         .pool_bytes = 24u << 20,
     };

@@ -297,6 +297,14 @@ static void a_host_may_take_sessions_of_chosen_keys_only(void)
     T_OK(world_ask(&w, 2, 1, SERVICE_ECHO, sm_view_of(body, 10), SM_S(30), &id));
     T_TRUE(world_until(&w, w.response_n + 1, SM_S(2)));
     T_EQ(w.response[w.response_n - 1].err, SM_OK);
+    uint32_t n = w.response_n; /* it may ask host 0, which may not ask back */
+    uint64_t requests = w.requests;
+    T_OK(world_ask(&w, 1, 0, SERVICE_ECHO, sm_view_of(body, 10), SM_S(30), &id));
+    T_TRUE(world_until(&w, n + 1, SM_S(2)));
+    T_OK(world_ask(&w, 0, 1, SERVICE_ECHO, sm_view_of(body, 40000), SM_S(30), &id));
+    T_TRUE(world_until(&w, n + 2, SM_S(2)));
+    T_EQ(w.response[n + 1].err, SM_E_REFUSED);
+    T_EQ(w.requests, requests + 1);
     world_done(&w);
 }
 

@@ -11,7 +11,7 @@ _Static_assert(SM_HOST_BODY_MAX == SM_FRAG_MESSAGE_MAX, "the contract and the gr
 
 enum {
     STRIDE = SM_FRAG_MSG_HEAD + SM_FRAG_DATA, /* of a fragment in a message's run */
-    SPARE_SHARE = 4, /* a quarter of the pool is kept for answers, or nothing would complete */
+    SPARE_SHARE = 4, /* a quarter of room is kept for answers, or nothing would complete */
 };
 
 /* -- lists -------------------------------------------------------------------------------- */
@@ -160,7 +160,7 @@ bool peer_has_work(const struct peer *p)
 
 struct peer *peer_find(struct sm_host *h, struct sm_addr addr, const uint8_t key[static 32])
 {
-    for (uint32_t i = 0; i < h->cfg.sessions; i++) {
+    for (uint32_t i = 0; i < h->peer_top; i++) {
         struct peer *p = &h->peers[i];
         if (p->is_used && sm_addr_eq(p->addr, addr) && memcmp(p->dh_key, key, 32) == 0) {
             return p;
@@ -172,7 +172,7 @@ struct peer *peer_find(struct sm_host *h, struct sm_addr addr, const uint8_t key
 static void peer_drop_sessions(struct sm_host *h, struct peer *p)
 {
     uint32_t self = index_of_peer(h, p);
-    for (uint32_t i = 0; i < h->cfg.sessions; i++) {
+    for (uint32_t i = 0; i < h->session_top; i++) {
         if (h->sessions[i].state != SESSION_FREE && h->sessions[i].peer == self) {
             session_free(h, &h->sessions[i]);
         }
@@ -185,6 +185,9 @@ static void peer_clear(struct sm_host *h, struct peer *p)
     active_remove(h, &h->active, p);
     report_remove(h, &h->reports, p);
     p->is_used = false;
+    while (h->peer_top > 0 && !h->peers[h->peer_top - 1].is_used) {
+        h->peer_top--;
+    }
     h->stats.peers--;
 }
 
@@ -246,8 +249,10 @@ struct peer *peer_take(struct sm_host *h, struct sm_addr addr, const uint8_t key
         .last_used = h->now,
     };
     memcpy(p->dh_key, key, 32);
-    for (unsigned i = 0; i < SM_HOST_SLOTS; i++) {
-        slot_reset(&p->slot[i]);
+    uint32_t i = index_of_peer(h, p);
+    h->peer_top = i < h->peer_top ? h->peer_top : i + 1;
+    for (unsigned j = 0; j < SM_HOST_SLOTS; j++) {
+        slot_reset(&p->slot[j]);
     }
     h->stats.peers++;
     return p;
@@ -395,7 +400,9 @@ enum sm_err sm_host_request(struct sm_host *h, struct sm_mono now, struct sm_add
         return SM_E_INVALID;
     }
     struct peer *p = peer_take(h, dst, dh_key);
-    if (p == NULL || p->request_count >= h->cfg.peer_requests ||
+    uint32_t most = h->cfg.messages - h->cfg.messages / SPARE_SHARE;
+    if (p == NULL || h->stats.requests_out >= most ||
+        p->request_count >= h->cfg.peer_requests ||
         (p->request_count > 0 && p->request_bytes + body.n > h->cfg.peer_bytes)) {
         return SM_E_BUSY;
     }
@@ -640,7 +647,7 @@ void sm_host_paths(struct sm_host *h, struct sm_mono now, struct sm_hop dst, uns
 {
     take_back(h);
     h->now = now;
-    for (uint32_t i = 0; i < h->cfg.sessions; i++) {
+    for (uint32_t i = 0; i < h->peer_top; i++) {
         struct peer *p = &h->peers[i];
         if (!p->is_used || p->addr.node.v != dst.v) {
             continue;
@@ -670,7 +677,7 @@ void sm_host_unreachable(struct sm_host *h, struct sm_mono now, struct sm_addr d
 {
     take_back(h);
     h->now = now;
-    for (uint32_t i = 0; slot < SM_HOST_SLOTS && i < h->cfg.sessions; i++) {
+    for (uint32_t i = 0; slot < SM_HOST_SLOTS && i < h->peer_top; i++) {
         struct peer *p = &h->peers[i];
         if (p->is_used && sm_addr_eq(p->addr, dst)) {
             p->slot[slot].is_absent = true;
@@ -734,7 +741,7 @@ void sm_host_tick(struct sm_host *h, struct sm_mono now)
         return;
     }
     h->due = SM_NEVER;
-    for (uint32_t i = 0; i < h->cfg.sessions; i++) {
+    for (uint32_t i = 0; i < h->session_top; i++) {
         if (h->sessions[i].state != SESSION_FREE) {
             hs_tick(h, &h->sessions[i]);
         }
@@ -742,7 +749,7 @@ void sm_host_tick(struct sm_host *h, struct sm_mono now)
             flight_tick(h, &h->sessions[i]);
         }
     }
-    for (uint32_t i = 0; i < h->cfg.sessions; i++) {
+    for (uint32_t i = 0; i < h->peer_top; i++) {
         if (h->peers[i].is_used) {
             peer_tick(h, &h->peers[i]);
         }
@@ -825,7 +832,7 @@ void sm_host_free(struct sm_host *h)
     if (h == NULL) {
         return;
     }
-    for (uint32_t i = 0; h->sessions != NULL && i < h->cfg.sessions; i++) {
+    for (uint32_t i = 0; h->sessions != NULL && i < h->session_top; i++) {
         sm_aead_done(&h->sessions[i].tx);
         sm_aead_done(&h->sessions[i].rx);
         sm_noise_wipe(&h->sessions[i].noise);
@@ -849,7 +856,7 @@ enum sm_err sm_host_passport(struct sm_host *h, struct sm_view passport)
         memcpy(h->passport, passport.p, passport.n);
     }
     h->passport_n = passport.n;
-    for (uint32_t i = 0; passport.n > 0 && i < h->cfg.sessions; i++) {
+    for (uint32_t i = 0; passport.n > 0 && i < h->peer_top; i++) {
         struct peer *p = &h->peers[i];
         if (p->is_used && p->current == SM_NONE && peer_has_work(p)) {
             session_want(h, p);

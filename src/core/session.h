@@ -55,14 +55,15 @@ struct sm_host_cfg {
     struct sm_dh_pair dh;     /* the key the passport names; copied, wiped at the end */
     enum sm_aead_kind cipher; /* of sessions we open [SM_AESGCM]; we accept both */
     struct sm_view passport;  /* ours; copied; may come later by sm_host_passport() */
-    /* May the holder of this key open a session to us?  NULL: whoever has a good passport. */
+    /* May the holder of this key open a session to us, and make requests?  Answers to our own
+     * always come.  NULL: whoever has a good passport. */
     bool (*may_open)(void *ctx, const uint8_t dh_key[static 32]);
     void *ctx;
 
-    uint32_t sessions;       /* [256] of all peers together; the longest idle makes room */
-    uint32_t handshakes;     /* [32] begun by us, and as many begun by others */
-    uint32_t messages;       /* [1024] requests and answers on their way out */
-    uint32_t requests;       /* [1024] from peers, not yet answered */
+    uint32_t sessions;   /* [256] of all peers together; the longest idle makes room */
+    uint32_t handshakes; /* [32] begun by us, and as many begun by others */
+    uint32_t messages;   /* [1024] requests and answers on their way out; 3/4 may be requests */
+    uint32_t requests;   /* [1024] from peers, not yet answered */
     uint32_t peer_requests;  /* [128] of one peer, each way, not yet answered */
     size_t pool_bytes;       /* [64 MiB] all bodies, both ways; touched only as needed */
     size_t peer_bytes;       /* [4 MiB] of one peer's requests, each way */
@@ -93,8 +94,8 @@ struct sm_host_out {
             struct sm_view bytes; /* payload of a routed packet of kind session */
         } packet;
         struct {
-            uint64_t handle; /* for sm_host_reply(), good once */
-            const struct sm_passport *peer;
+            uint64_t handle;                /* for sm_host_reply(), good once */
+            const struct sm_passport *peer; /* at most until sm_host_reply() */
             uint8_t service;
             struct sm_view body;
             struct sm_dur time_left; /* the asker gives up after this */

@@ -57,7 +57,7 @@ struct session *session_by_id(struct sm_host *h, uint32_t id)
 static uint32_t current_of(const struct sm_host *h, uint32_t peer)
 {
     const struct session *best = NULL;
-    for (uint32_t i = 0; i < h->cfg.sessions; i++) {
+    for (uint32_t i = 0; i < h->session_top; i++) {
         const struct session *s = &h->sessions[i];
         if (s->state != SESSION_UP || s->peer != peer) {
             continue;
@@ -123,6 +123,9 @@ void session_free(struct sm_host *h, struct session *s)
     sm_aead_done(&s->rx);
     p->session_count--;
     h->stats.sessions--;
+    while (h->session_top > 0 && h->sessions[h->session_top - 1].state == SESSION_FREE) {
+        h->session_top--;
+    }
     arm(h, h->now); /* the tick that follows sees whether the peer is still needed */
     peer_lost_session(h, p, s);
 }
@@ -191,6 +194,7 @@ static struct session *session_begin(struct sm_host *h, struct peer *p, bool is_
         .of_control = {SM_NONE, SM_NONE, false},
     };
     flight_init(s);
+    h->session_top = i < h->session_top ? h->session_top : i + 1;
     p->session_count++;
     h->stats.sessions++;
     return s;
@@ -312,7 +316,7 @@ static void successors(struct sm_host *h, const struct session *s)
     struct peer *p = &h->peers[s->peer];
     const struct session *oldest = NULL;
     uint32_t theirs = 0;
-    for (uint32_t i = 0; i < h->cfg.sessions; i++) {
+    for (uint32_t i = 0; i < h->session_top; i++) {
         struct session *o = &h->sessions[i];
         if (o->state != SESSION_UP || o->peer != s->peer) {
             continue;
@@ -401,7 +405,7 @@ static struct session *half_oldest(struct sm_host *h, uint32_t peer, uint32_t *c
 {
     struct session *oldest = NULL;
     *count = 0;
-    for (uint32_t i = 0; i < h->cfg.sessions; i++) {
+    for (uint32_t i = 0; i < h->session_top; i++) {
         struct session *s = &h->sessions[i];
         if (s->state == SESSION_HALF && (peer == SM_NONE || s->peer == peer)) {
             ++*count;
@@ -462,7 +466,7 @@ static enum sm_err message2_write(struct sm_host *h, struct session *s, struct s
 static struct session *half_find(struct sm_host *h, struct sm_addr src, uint32_t remote_id,
                                  const uint8_t e[static 32])
 {
-    for (uint32_t i = 0; i < h->cfg.sessions; i++) {
+    for (uint32_t i = 0; i < h->session_top; i++) {
         struct session *s = &h->sessions[i];
         if (s->state != SESSION_FREE && !s->is_opener && s->remote_id == remote_id &&
             sm_addr_eq(h->peers[s->peer].addr, src) && memcmp(s->first_e, e, 32) == 0) {
@@ -486,7 +490,9 @@ static enum sm_err answer_init(struct sm_host *h, struct sm_addr src, uint8_t sl
         return SM_E_BUSY;
     }
     h->half_count++;
-    p->passport = o->passport;
+    if (o->passport.node.head.seq >= p->passport.node.head.seq) {
+        p->passport = o->passport; /* a replayed message does not bring an older one back */
+    }
     s->remote_id = head->session;
     s->hs_slot = slot;
     memcpy(s->first_e, body.p, sizeof s->first_e);

@@ -182,7 +182,7 @@ struct slot {
 };
 
 struct peer {
-    bool is_used, has_passport;
+    bool is_used;
     struct sm_addr addr;
     uint8_t dh_key[32];
     struct sm_passport passport;
@@ -219,6 +219,8 @@ struct sm_host {
     uint32_t id_mask;                  /* local ids: low bits are the session's index */
     uint32_t free_message, free_asked; /* linked through of_peer.next */
     uint32_t opening_count, half_count, age;
+    uint32_t peer_top,
+        session_top; /* nothing is used from here on: places are taken lowest first */
     size_t inflight;
 
     struct list active;   /* peers that may have something to send */

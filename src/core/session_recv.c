@@ -21,12 +21,12 @@ static struct asked *asked_find(struct sm_host *h, const struct peer *p, uint64_
     return NULL;
 }
 
-/* Say BUSY and remember the id, so that the rest of the message is dropped. */
+/* Say no and remember the id, so that the rest of the message is dropped. */
 static enum fate request_refuse(struct sm_host *h, struct peer *p,
-                                const struct sm_frame_message *m)
+                                const struct sm_frame_message *m, enum sm_err err)
 {
     struct sm_mono until = sm_after(h->now, SM_S(10));
-    if (answer_send(h, p, m->id, m->cookie, until, SM_E_BUSY, (struct sm_view){0}) != SM_OK) {
+    if (answer_send(h, p, m->id, m->cookie, until, err, (struct sm_view){0}) != SM_OK) {
         return NO_ROOM;
     }
     sm_window_mark(&p->ids, m->id);
@@ -36,15 +36,18 @@ static enum fate request_refuse(struct sm_host *h, struct peer *p,
 static enum fate request_begin(struct sm_host *h, struct peer *p,
                                const struct sm_frame_message *m, struct asked **out)
 {
+    if (h->cfg.may_open != NULL && !h->cfg.may_open(h->cfg.ctx, p->dh_key)) {
+        return request_refuse(h, p, m, SM_E_REFUSED); /* we opened the session, not they */
+    }
     bool is_over = p->asked_bytes > 0 && p->asked_bytes + m->total > h->cfg.peer_bytes;
     struct assembly body = {0};
     if (is_over || assembly_begin(h, &body, m->total, h->cfg.pool_bytes / 4) != SM_OK) {
-        return request_refuse(h, p, m);
+        return request_refuse(h, p, m, SM_E_BUSY);
     }
     struct asked *a = asked_take(h, p);
     if (a == NULL) {
         assembly_end(h, &body);
-        return request_refuse(h, p, m);
+        return request_refuse(h, p, m, SM_E_BUSY);
     }
     sm_window_mark(&p->ids, m->id);
     a->body = body;
@@ -250,7 +253,7 @@ void recv_data(struct sm_host *h, struct sm_addr src, const struct sm_frag_head 
  * Even so it proves nothing: the old session stays until a new one is up. */
 void recv_reset(struct sm_host *h, struct sm_addr src, const struct sm_frag_head *head)
 {
-    for (uint32_t i = 0; i < h->cfg.sessions; i++) {
+    for (uint32_t i = 0; i < h->session_top; i++) {
         struct session *s = &h->sessions[i];
         if (s->state != SESSION_UP || s->remote_id != head->session ||
             !sm_addr_eq(h->peers[s->peer].addr, src) || head->number >= s->tx_number ||

@@ -128,7 +128,7 @@ static void slot_down(struct sm_host *h, struct peer *p, unsigned slot)
     t->is_down = true;
     t->probe = sm_after(h->now, t->probe_gap);
     arm(h, t->probe);
-    for (uint32_t i = 0; i < h->cfg.sessions; i++) {
+    for (uint32_t i = 0; i < h->session_top; i++) {
         struct session *s = &h->sessions[i];
         if (s->state == SESSION_UP && s->peer == index_of_peer(h, p)) {
             flight_requeue(h, s, slot);
