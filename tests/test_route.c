@@ -439,6 +439,45 @@ static void a_silent_relay_is_avoided_after_reports_and_tried_again_later(void)
     world_stop();
 }
 
+static void a_second_path_over_a_silent_relay_is_not_used(void)
+{
+    ring(4);
+    run(SM_S(10));
+    struct sm_route *r = w.host[0].route;
+    struct sm_route_path p[SM_ROUTE_PATHS];
+    T_EQ(paths(0, 2, p), 2);
+    unsigned silent = host_of(p[1].hops[0]);
+    sm_route_path_report(r, w.now, hop(2), 1, false);
+    T_EQ(paths(0, 2, p), 2); /* too early: it may be about the path before */
+    run(SM_S(1));
+    sm_route_path_report(r, w.now, hop(2), 0, true);
+    sm_route_path_report(r, w.now, hop(2), 1, false);
+    T_EQ(paths(0, 2, p), 1);
+    T_TRUE(host_of(p[0].hops[0]) != silent);
+    sm_route_path_report(r, w.now, hop(2), 1, false); /* late news of the old path */
+    T_EQ(paths(0, 2, p), 1);
+    T_TRUE(host_of(p[0].hops[0]) != silent);
+    T_EQ(paths(0, silent, p), 2); /* itself it can be reached */
+    run(SM_S(6));
+    T_EQ(paths(0, 2, p), 2);
+    world_stop();
+}
+
+static void a_paused_neighbour_gets_all_when_it_is_ready(void)
+{
+    ring(4);
+    sm_route_link_pause(w.host[1].route, hop(2), true);
+    sm_route_link_pause(w.host[3].route, hop(2), true);
+    run(SM_S(5));
+    struct sm_route_path p[SM_ROUTE_PATHS];
+    T_EQ(paths(1, 3, p), 2); /* the others go on */
+    T_EQ(paths(2, 0, p), 0);
+    sm_route_link_pause(w.host[1].route, hop(2), false);
+    run(SM_S(5));
+    T_EQ(paths(2, 0, p), 2);
+    world_stop();
+}
+
 static void an_excluded_node_carries_nothing_but_can_be_reached(void)
 {
     ring(4);
@@ -604,6 +643,8 @@ int main(int argc, char **argv)
         T_CASE(a_split_mesh_heals),
         T_CASE(a_link_that_one_end_denies_does_not_count),
         T_CASE(a_silent_relay_is_avoided_after_reports_and_tried_again_later),
+        T_CASE(a_second_path_over_a_silent_relay_is_not_used),
+        T_CASE(a_paused_neighbour_gets_all_when_it_is_ready),
         T_CASE(an_excluded_node_carries_nothing_but_can_be_reached),
         T_CASE(small_changes_of_a_link_stay_silent_and_great_ones_are_told_at_once),
         T_CASE(a_strangers_noise_changes_nothing),

@@ -560,6 +560,7 @@ enum sm_err sm_route_link_up(struct sm_route *r, struct sm_mono now, struct sm_w
     pending_clear_all(r, l);
     l->is_up = true;
     l->is_measured = false;
+    l->is_paused = false;
     l->hop = hop;
     l->rtt_ns = FIRST_GUESS_NS;
     l->queue_ns = 0;
@@ -583,6 +584,14 @@ void sm_route_link_down(struct sm_route *r, struct sm_mono now, struct sm_hop pe
     originate_soon(r, now);
     sm_route_graph_dirty(r, now);
     r->is_urgent = true;
+}
+
+void sm_route_link_pause(struct sm_route *r, struct sm_hop peer, bool is_paused)
+{
+    struct route_link *l = sm_route_link_of(r, peer);
+    if (l != NULL) {
+        l->is_paused = is_paused;
+    }
 }
 
 static uint64_t smoothed(uint64_t was, uint64_t sample, uint32_t keep_q16)
@@ -744,7 +753,8 @@ bool sm_route_next(struct sm_route *r, struct sm_route_out *out)
         return true;
     }
     for (unsigned i = 0; i < SM_LINKS_MAX; i++) {
-        if (r->links[i].is_up && link_next(r, &r->links[i], out)) {
+        struct route_link *l = &r->links[i];
+        if (l->is_up && !l->is_paused && link_next(r, l, out)) {
             return true;
         }
     }

@@ -14,8 +14,8 @@
  * classes of 19 % with one class of hysteresis, so routes do not flap.
  *
  * Flooding keeps no queue of bytes: for each neighbour one bit a record says "still to send",
- * so it is bounded, and a newer record replaces an unsent older one.  When a neighbour cannot
- * take more, stop calling sm_route_next; nothing is lost.
+ * so it is bounded, and a newer record replaces an unsent older one.  When a neighbour's
+ * tunnel cannot take more, sm_route_link_pause; nothing is lost and the others go on.
  *
  *     r = sm_route_new(&cfg);
  *     sm_route_self(r, now, wall, node_record);
@@ -69,6 +69,8 @@ enum sm_err sm_route_self(struct sm_route *r, struct sm_mono now, struct sm_wall
 enum sm_err sm_route_link_up(struct sm_route *r, struct sm_mono now, struct sm_wall wall,
                              struct sm_view peer_record) SM_MUST;
 void sm_route_link_down(struct sm_route *r, struct sm_mono now, struct sm_hop peer);
+/* Hold this neighbour's FLOOD back, or let it flow again. */
+void sm_route_link_pause(struct sm_route *r, struct sm_hop peer, bool is_paused);
 /* A measured round trip, and how long the tunnel's queue takes to drain. */
 void sm_route_link_sample(struct sm_route *r, struct sm_mono now, struct sm_hop peer,
                           struct sm_dur rtt, struct sm_dur queue);
@@ -123,8 +125,9 @@ struct sm_route_path {
     struct sm_hop hops[SM_ROUTE_HOPS_MAX]; /* as a packet names them: the last is dst */
 };
 
-/* Up to k node-disjoint paths, the cheapest first; slot i of the session's packets is
- * out[i % n].  Returns n; 0: unreachable or unknown.  For dst = this node, one path of one
+/* Up to k node-disjoint paths, the cheapest first, none over a relay that lost something
+ * lately unless all are; slot i of the session's packets is out[i % n].  Ask with the same k
+ * for one dst.  Returns n; 0: unreachable or unknown.  For dst = this node, one path of one
  * hop.  Kept until something changes, so asking for each packet is cheap. */
 unsigned sm_route_paths(struct sm_route *r, struct sm_mono now, struct sm_hop dst, unsigned k,
                         struct sm_route_path out[static SM_ROUTE_PATHS]);

@@ -47,12 +47,13 @@ struct route_slot {
     /* Paths to it, as they were last handed out. */
     uint64_t paths_of; /* the graph they belong to; 0: none */
     uint8_t paths_k, paths_n;
-    struct sm_mono paths_since[SM_ROUTE_PATHS], paths_ok_at;
+    struct sm_mono paths_since[SM_ROUTE_PATHS]; /* by the slots of the session's packets */
+    struct sm_mono paths_ok_at;
     struct sm_route_path paths[SM_ROUTE_PATHS];
 };
 
 struct route_link {
-    bool is_up, is_measured;
+    bool is_up, is_measured, is_paused;
     uint8_t class;
     struct sm_hop hop;
     uint64_t rtt_ns, queue_ns; /* smoothed */

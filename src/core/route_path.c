@@ -265,23 +265,55 @@ static struct sm_route_path path_of(const struct sm_route *r, const struct sm_sp
     return out;
 }
 
-static void paths_compute(struct sm_route *r, struct sm_mono now, struct route_slot *dst,
-                          unsigned k)
+static bool is_clean(const struct sm_route *r, const struct sm_spf_path *p)
+{
+    for (unsigned i = 0; i + 1 < p->n; i++) {
+        if (r->slots[r->node_slot[p->node[i]]].penalty > 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Drop paths over silent relays, unless all are such: being one of k disjoint paths is no
+ * reason to lose what goes there. */
+static unsigned keep_clean(const struct sm_route *r, struct sm_spf_path *paths, unsigned n)
+{
+    unsigned kept = 0;
+    for (unsigned i = 0; i < n; i++) {
+        if (is_clean(r, &paths[i])) {
+            paths[kept++] = paths[i];
+        }
+    }
+    return kept > 0 ? kept : n;
+}
+
+static unsigned paths_find(struct sm_route *r, const struct route_slot *dst, unsigned k,
+                           struct sm_route_path out[static SM_ROUTE_PATHS])
 {
     struct sm_spf_path found[SM_ROUTE_PATHS];
     uint32_t from = node_of(r, sm_hop_of(&r->slots[r->self].id));
     uint32_t to = node_of(r, sm_hop_of(&dst->id));
-    unsigned n = 0;
-    if (to != SM_ROUTE_NONE && from != SM_ROUTE_NONE && dst->is_reachable) {
-        n = sm_spf_disjoint(r->spf, &r->graph, from, to, k, found);
+    if (to == SM_ROUTE_NONE || from == SM_ROUTE_NONE || !dst->is_reachable) {
+        return 0;
     }
+    unsigned n = keep_clean(r, found, sm_spf_disjoint(r->spf, &r->graph, from, to, k, found));
     for (unsigned i = 0; i < n; i++) {
-        struct sm_route_path p = path_of(r, &found[i]);
-        if (i >= dst->paths_n || !path_eq(&p, &dst->paths[i])) {
-            dst->paths_since[i] = now;
-        }
-        dst->paths[i] = p;
+        out[i] = path_of(r, &found[i]);
     }
+    return n;
+}
+
+static void paths_compute(struct sm_route *r, struct sm_mono now, struct route_slot *dst,
+                          unsigned k)
+{
+    struct sm_route_path paths[SM_ROUTE_PATHS];
+    unsigned n = paths_find(r, dst, k, paths), was = dst->paths_n;
+    for (unsigned i = 0; i < SM_ROUTE_PATHS; i++) {
+        bool is_same = n > 0 && was > 0 && path_eq(&paths[i % n], &dst->paths[i % was]);
+        dst->paths_since[i] = is_same ? dst->paths_since[i] : now;
+    }
+    memcpy(dst->paths, paths, n * sizeof *paths);
     dst->paths_n = (uint8_t)n;
     dst->paths_k = (uint8_t)k;
     dst->paths_of = r->graph_id;
@@ -354,8 +386,8 @@ void sm_route_path_report(struct sm_route *r, struct sm_mono now, struct sm_hop 
         return;
     }
     struct route_slot *d = &r->slots[to];
-    unsigned i = slot % d->paths_n;
-    if (!is_ok && sm_between(d->paths_since[i], now).ns < REPORT_SETTLES.ns) {
+    struct sm_mono since = d->paths_since[slot % SM_ROUTE_PATHS];
+    if (!is_ok && sm_between(since, now).ns < REPORT_SETTLES.ns) {
         return; /* it may be about the path that had this slot before */
     }
     bool is_alive = sm_between(d->paths_ok_at, now).ns < ALIVE_FOR.ns;
@@ -363,7 +395,7 @@ void sm_route_path_report(struct sm_route *r, struct sm_mono now, struct sm_hop 
     if (is_ok) {
         d->paths_ok_at = now;
     }
-    const struct sm_route_path *p = &d->paths[i];
+    const struct sm_route_path *p = &d->paths[slot % d->paths_n];
     for (unsigned h = 0; h + 1 < p->n; h++) {
         uint32_t relay = sm_route_slot_of(r, p->hops[h]);
         if (relay == SM_ROUTE_NONE) {
