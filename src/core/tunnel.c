@@ -39,6 +39,8 @@ struct proving {
     struct sm_node_id self, want;
     bool has_want;
     struct sm_node_record peer;
+    uint8_t peer_bytes[SM_NODE_RECORD_MAX]; /* the same as it came, signature and all */
+    size_t peer_bytes_n;
     uint8_t clear[2 * SM_HANDSHAKE_OUT]; /* handshake bytes to send */
     size_t clear_n;
     uint8_t request[SM_SIGN_EVIDENCE_MAX];
@@ -334,6 +336,8 @@ static enum sm_err check_record(struct sm_tunnel *t, struct sm_view bytes, const
         *why = "it is of another node than the one dialled";
         return SM_E_AUTH;
     }
+    memcpy(p->peer_bytes, bytes.p, bytes.n); /* verified, so no longer than a NODE record */
+    p->peer_bytes_n = bytes.n;
     return SM_OK;
 }
 
@@ -828,7 +832,10 @@ static bool next_event(struct sm_tunnel *t, struct sm_tunnel_out *out)
     }
     if (t->has_up) {
         t->has_up = false;
-        *out = (struct sm_tunnel_out){.kind = SM_TUNNEL_UP, .peer = &t->prove->peer};
+        *out = (struct sm_tunnel_out){
+            .kind = SM_TUNNEL_UP,
+            .peer = &t->prove->peer,
+            .bytes = sm_view_of(t->prove->peer_bytes, t->prove->peer_bytes_n)};
         return true;
     }
     if (t->has_rtt) {

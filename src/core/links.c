@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The tunnels of a node: dialling, accepting, one per neighbour, and draining them.
+ *
+ * Two nodes that dial each other would have two tunnels.  Both ends keep the one dialled by
+ * the smaller node id, so they agree without talking; only when the peer has a new key, and
+ * so was restarted, the newer tunnel always wins. */
+#include "core/node_int.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define BACKOFF_MIN SM_MS(250)
+#define BACKOFF_MAX SM_S(15)
+
+/* -- table ------------------------------------------------------------------------------- */
+
+struct link *links_find(struct sm_node *n, uint32_t conn)
+{
+    for (unsigned i = 0; i < n->n_links; i++) {
+        if (n->links[i].is_used && n->links[i].conn == conn) {
+            return &n->links[i];
+        }
+    }
+    return NULL;
+}
+
+struct link *links_of_node(struct sm_node *n, struct sm_hop hop)
+{
+    for (unsigned i = 0; i < n->n_links; i++) {
+        struct link *l = &n->links[i];
+        if (l->is_used && l->is_up && !l->is_ending && sm_hop_of(&l->node).v == hop.v) {
+            return l;
+        }
+    }
+    return NULL;
+}
+
+static struct link *link_new(struct sm_node *n, uint32_t conn, int peer_index)
+{
+    for (unsigned i = 0; i < n->n_links; i++) {
+        if (!n->links[i].is_used) {
+            n->links[i] =
+                (struct link){.is_used = true, .conn = conn, .peer_index = peer_index};
+            return &n->links[i];
+        }
+    }
+    return NULL;
+}
+
+static void link_free(struct link *l)
+{
+    sm_tunnel_free(l->tunnel);
+    *l = (struct link){0};
+}
+
+void links_free(struct sm_node *n)
+{
+    for (unsigned i = 0; i < n->n_links; i++) {
+        link_free(&n->links[i]);
+    }
+}
+
+static struct sm_dur jittered(struct sm_node *n, struct sm_dur d)
+{
+    return (struct sm_dur){d.ns - d.ns / 4 + sm_rng_below(&n->rng, d.ns / 2 + 1)};
+}
+
+static void dial_later(struct sm_node *n, int peer_index)
+{
+    if (peer_index < 0) {
+        return;
+    }
+    struct peer *p = &n->peers[peer_index];
+    p->dial_at = sm_after(n->now, jittered(n, p->backoff));
+    p->backoff.ns = p->backoff.ns * 2 > BACKOFF_MAX.ns ? BACKOFF_MAX.ns : p->backoff.ns * 2;
+}
+
+/* -- coming up --------------------------------------------------------------------------- */
+
+static enum sm_err tunnel_start(struct sm_node *n, struct link *l)
+{
+    struct sm_tunnel_cfg cfg = {.suite = n->cfg.suite,
+                                .anchor = &n->cfg.anchor,
+                                .is_dialer = l->peer_index >= 0,
+                                .faster = n->cfg.cipher,
+                                .dh = &n->dh,
+                                .record = sm_view_of(n->self_record, n->self_record_n)};
+    if (l->peer_index >= 0 && n->peers[l->peer_index].is_known) {
+        cfg.peer = &n->peers[l->peer_index].dh_key;
+    }
+    sm_rng_bytes(&n->rng, cfg.seed, sizeof cfg.seed);
+    l->tunnel = sm_tunnel_new(&cfg);
+    if (l->tunnel == NULL) {
+        return SM_E_NOMEM;
+    }
+    sm_tunnel_open(l->tunnel, n->now);
+    return SM_OK;
+}
+
+static void close_conn(struct sm_node *n, uint32_t conn)
+{
+    node_push(n, (struct sm_action){.kind = SM_ACT_CLOSE, .conn = conn});
+}
+
+void links_dialled(struct sm_node *n, uint32_t conn, enum sm_err err)
+{
+    struct link *l = links_find(n, conn);
+    if (l == NULL || l->tunnel != NULL) {
+        return;
+    }
+    if (err == SM_OK) {
+        err = tunnel_start(n, l);
+        if (err != SM_OK) {
+            close_conn(n, conn);
+        }
+    }
+    if (err != SM_OK) {
+        dial_later(n, l->peer_index);
+        link_free(l);
+    }
+}
+
+void links_accepted(struct sm_node *n, uint32_t conn)
+{
+    struct link *l = n->self_record_n > 0 ? link_new(n, conn, -1) : NULL;
+    if (l == NULL) {
+        close_conn(n, conn);
+        return;
+    }
+    if (tunnel_start(n, l) != SM_OK) {
+        link_free(l);
+        close_conn(n, conn);
+    }
+}
+
+/* Was this tunnel dialled by the end with the smaller node id? */
+static bool is_preferred(const struct sm_node *n, const struct link *l)
+{
+    bool we_are_smaller = memcmp(n->cfg.self.node_id.b, l->node.b, sizeof l->node.b) < 0;
+    return we_are_smaller == (l->peer_index >= 0);
+}
+
+static void end_link(struct link *l, enum sm_err err, const char *why)
+{
+    l->is_ending = true; /* its DOWN comes by draining */
+    sm_tunnel_close(l->tunnel, err, why);
+}
+
+/* Of two tunnels to one node, end one.  True when the new one stays. */
+static bool settle_double(struct link *old, struct link *new, bool new_is_preferred)
+{
+    bool was_restarted = memcmp(old->peer_dh, new->peer_dh, sizeof old->peer_dh) != 0;
+    if (was_restarted || new_is_preferred) {
+        end_link(old, SM_E_EXISTS, "a newer tunnel to this node is up");
+        return true;
+    }
+    end_link(new, SM_E_EXISTS, "another tunnel to this node is up");
+    return false;
+}
+
+static void tunnel_up(struct sm_node *n, struct link *l, const struct sm_tunnel_out *o)
+{
+    l->node = o->peer->node_id;
+    memcpy(l->peer_dh, o->peer->dh_key, sizeof l->peer_dh);
+    if (l->peer_index >= 0) {
+        struct peer *p = &n->peers[l->peer_index];
+        p->is_known = true;
+        p->node = l->node;
+        memcpy(p->dh_key.b, l->peer_dh, sizeof p->dh_key.b);
+        p->backoff = BACKOFF_MIN;
+    }
+    struct link *old = links_of_node(n, sm_hop_of(&l->node));
+    if (old != NULL) {
+        if (!settle_double(old, l, is_preferred(n, l))) {
+            return;
+        }
+        sm_route_link_down(n->route, n->now, sm_hop_of(&l->node));
+    }
+    l->is_up = true;
+    enum sm_err e = sm_route_link_up(n->route, n->now, n->wall, o->bytes);
+    if (e != SM_OK) {
+        l->is_up = false;
+        end_link(l, e, "the map of the mesh has no room for this neighbour");
+        return;
+    }
+    n->stats.tunnels_up++;
+    node_trace(n, SM_TRACE_TUNNEL_UP, &l->node, SM_OK, "");
+}
+
+/* -- going down -------------------------------------------------------------------------- */
+
+static void link_down(struct sm_node *n, struct link *l, enum sm_err err, const char *why)
+{
+    bool has_node = l->is_up;
+    struct sm_node_id node = l->node;
+    int peer_index = l->peer_index;
+    if (l->is_up) {
+        n->stats.tunnels_up--;
+        l->is_up = false;
+        if (links_of_node(n, sm_hop_of(&node)) == NULL) {
+            sm_route_link_down(n->route, n->now, sm_hop_of(&node));
+        }
+        if (err == SM_E_TIMEOUT) {
+            node_observe(n, &node, SM_TRUST_TIMEOUT);
+        }
+    }
+    node_trace(n, SM_TRACE_TUNNEL_DOWN, has_node ? &node : NULL, err, why);
+    link_free(l);
+    dial_later(n, peer_index);
+}
+
+void links_closed(struct sm_node *n, uint32_t conn)
+{
+    struct link *l = links_find(n, conn);
+    if (l != NULL) {
+        link_down(n, l, SM_E_CLOSED, "the connection ended");
+    }
+}
+
+/* -- dialling ---------------------------------------------------------------------------- */
+
+static bool is_dialled_already(struct sm_node *n, int peer_index)
+{
+    for (unsigned i = 0; i < n->n_links; i++) {
+        if (n->links[i].is_used && n->links[i].peer_index == peer_index) {
+            return true;
+        }
+    }
+    const struct peer *p = &n->peers[peer_index];
+    return p->is_known && links_of_node(n, sm_hop_of(&p->node)) != NULL;
+}
+
+static void dial(struct sm_node *n, int peer_index)
+{
+    uint32_t conn = ++n->next_conn & (SM_CONN_ACCEPTED - 1);
+    if (link_new(n, conn, peer_index) == NULL) {
+        dial_later(n, peer_index);
+        return;
+    }
+    n->peers[peer_index].dial_at = SM_NEVER;
+    node_push(n, (struct sm_action){
+                     .kind = SM_ACT_DIAL, .conn = conn, .addr = n->peers[peer_index].addr});
+}
+
+void links_tick(struct sm_node *n)
+{
+    for (unsigned i = 0; i < n->n_links; i++) {
+        struct link *l = &n->links[i];
+        if (l->is_used && l->tunnel != NULL &&
+            sm_is_due(sm_tunnel_deadline(l->tunnel), n->now)) {
+            sm_tunnel_tick(l->tunnel, n->now);
+        }
+    }
+    if (n->self_record_n == 0) {
+        return;
+    }
+    for (unsigned i = 0; i < n->cfg.n_peers; i++) {
+        if (!sm_is_due(n->peers[i].dial_at, n->now)) {
+            continue;
+        }
+        if (is_dialled_already(n, (int)i)) {
+            n->peers[i].dial_at = sm_after(n->now, SM_S(1));
+        } else {
+            dial(n, (int)i);
+        }
+    }
+}
+
+struct sm_mono links_deadline(const struct sm_node *n)
+{
+    struct sm_mono d = SM_NEVER;
+    for (unsigned i = 0; i < n->n_links; i++) {
+        if (n->links[i].is_used && n->links[i].tunnel != NULL) {
+            d = sm_earlier(d, sm_tunnel_deadline(n->links[i].tunnel));
+        }
+    }
+    for (unsigned i = 0; i < n->cfg.n_peers && n->self_record_n > 0; i++) {
+        d = sm_earlier(d, n->peers[i].dial_at);
+    }
+    return d;
+}
+
+/* -- draining ---------------------------------------------------------------------------- */
+
+static bool take_sign(struct sm_node *n, struct link *l, const struct sm_tunnel_out *o,
+                      struct sm_action *out)
+{
+    uint64_t token;
+    if (!node_sign(n, SIGN_TUNNEL, l->conn, o->token, &token)) {
+        sm_tunnel_signed(l->tunnel, n->now, o->token, SM_E_BUSY, (struct sm_view){0});
+        return false;
+    }
+    *out = (struct sm_action){.kind = SM_ACT_SIGN, .token = token, .bytes = o->bytes};
+    return true;
+}
+
+static bool take_message(struct sm_node *n, struct link *l, const struct sm_tunnel_out *o,
+                         struct sm_action *out)
+{
+    bool has_action = false;
+    if (!l->is_up) {
+        return false;
+    }
+    if (o->message == SM_TUNNEL_CONTROL) {
+        enum sm_err e =
+            sm_route_control(n->route, n->now, n->wall, sm_hop_of(&l->node), o->bytes);
+        if (e == SM_E_CRYPTO || e == SM_E_MALFORMED) {
+            node_observe(n, &l->node, SM_TRUST_WRONG);
+        }
+    } else {
+        packets_arrived(n, sm_hop_of(&l->node), o->bytes, out, &has_action);
+    }
+    return has_action;
+}
+
+/* One output of one tunnel.  True when *out was set. */
+static bool take(struct sm_node *n, struct link *l, const struct sm_tunnel_out *o,
+                 struct sm_action *out)
+{
+    switch (o->kind) {
+    case SM_TUNNEL_SEND:
+        l->sent_bytes += o->bytes.n;
+        *out = (struct sm_action){.kind = SM_ACT_SEND, .conn = l->conn, .bytes = o->bytes};
+        return true;
+    case SM_TUNNEL_SIGN:
+        return take_sign(n, l, o, out);
+    case SM_TUNNEL_UP:
+        tunnel_up(n, l, o);
+        return false;
+    case SM_TUNNEL_MESSAGE:
+        return take_message(n, l, o, out);
+    case SM_TUNNEL_RTT:
+        if (l->is_up) {
+            l->rtt = o->rtt;
+            sm_route_link_sample(n->route, n->now, sm_hop_of(&l->node), o->rtt, SM_US(0));
+            node_observe(n, &l->node, SM_TRUST_OK);
+        }
+        return false;
+    case SM_TUNNEL_DOWN: {
+        uint32_t conn = l->conn;
+        link_down(n, l, o->err, o->reason);
+        *out = (struct sm_action){.kind = SM_ACT_CLOSE, .conn = conn};
+        return true;
+    }
+    }
+    return false;
+}
+
+bool links_next(struct sm_node *n, struct sm_action *out, bool *progress)
+{
+    struct sm_tunnel_out o;
+    for (unsigned step = 0; step < n->n_links; step++) {
+        struct link *l = &n->links[(n->drain_at + step) % n->n_links];
+        while (l->is_used && l->tunnel != NULL && sm_tunnel_next(l->tunnel, &o)) {
+            *progress = true;
+            if (take(n, l, &o, out)) {
+                n->drain_at = (n->drain_at + step) % n->n_links;
+                return true;
+            }
+        }
+    }
+    return false;
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/* node: the whole of a node's protocols as one state machine without I/O.
+ *
+ * It joins the tunnels to the neighbours, the routes, the trust in others, the DHT and the
+ * node's own sessions, and forwards packets between tunnels and local endpoints.  An event
+ * and the time go in, actions come out, and it tells when it wants to be called:
+ *
+ *     SM_TRY(sm_node_step(node, &ev));
+ *     while (sm_node_next(node, &act)) { do it }
+ *     arm a timer for sm_node_deadline(node)
+ *
+ * The same code runs in the daemon (src/proc/net.c) and in the simulator (sim/).
+ *
+ * Connections are numbered: those it asks for by DIAL get numbers below SM_CONN_ACCEPTED from
+ * the node; those the driver accepted get numbers from there on from the driver.  Endpoints
+ * (clients, SEE supervisors) are numbered by the driver, from 1.
+ *
+ * Memory:  caps of sm_node_cfg; views in events are borrowed for the call, views in actions
+ *          live until the next call of sm_node_next or sm_node_step.
+ * Errors:  sm_node_step fails only for a wrong call or a limit; never for what a peer sent.
+ * Source:  DESIGN 4, 5, 6.
+ */
+#include "attest/anchor.h"
+#include "base/bytes.h"
+#include "base/ids.h"
+#include "base/time.h"
+#include "core/dht.h"
+#include "core/route.h"
+#include "core/session.h"
+#include "core/trust.h"
+#include "crypto/suite.h"
+
+#define SM_CONN_ACCEPTED  0x80000000u
+#define SM_NODE_PEERS_MAX 64u /* neighbours dialled by configuration */
+
+struct sm_node_cfg {
+    const struct sm_suite *suite;
+    struct sm_anchor anchor;
+    uint8_t seed[32];
+    struct sm_mono now; /* at creation */
+    struct sm_wall wall;
+    /* What the NODE record will say; head, dh_key and signature are filled in here. */
+    struct sm_node_record self;
+    enum sm_aead_kind cipher; /* the faster one here */
+    struct sm_net_addr peers[SM_NODE_PEERS_MAX];
+    unsigned n_peers;
+    unsigned tunnels_max;   /* 0: 128 */
+    unsigned nodes_max;     /* 0: 1,024, one area */
+    unsigned sessions_max;  /* 0: the session host's default */
+    size_t session_bytes;   /* 0: the session host's default */
+    unsigned records_max;   /* kept for others by the DHT; 0: its default */
+    unsigned published_max; /* announced by the DHT; 0: its default */
+};
+
+enum sm_event_kind {
+    SM_EV_TIMER = 1,
+    SM_EV_DIALLED,   /* conn; err */
+    SM_EV_ACCEPTED,  /* conn */
+    SM_EV_BYTES,     /* conn; input, input_n: from the carrier; overwritten; to stay until
+                        sm_node_next() has said false */
+    SM_EV_WRITTEN,   /* conn; written: bytes the carrier has taken of what SEND gave */
+    SM_EV_CLOSED,    /* conn */
+    SM_EV_SIGNED,    /* token; err; bytes */
+    SM_EV_SERVED,    /* token; err; bytes: the answer to SERVE */
+    SM_EV_EP_PACKET, /* ep; peer; slot; bytes: an endpoint sends to peer */
+    SM_EV_EP_REPORT, /* peer.node; slot; is_ok; rtt: how an endpoint's path did */
+    SM_EV_OBSERVE,   /* peer.node; observed: behaviour the driver saw */
+    SM_EV_FIND,      /* token; key; record_type; want */
+    SM_EV_PUBLISH,   /* item: announce, and again before it expires */
+    SM_EV_UNPUBLISH, /* item.key */
+    SM_EV_TASK,      /* token; task: sign and announce */
+};
+
+struct sm_event_task {
+    uint8_t task_id[32];
+    struct sm_addr holder;
+    uint64_t fence;
+    uint32_t lease_ms;
+    uint8_t state;
+};
+
+struct sm_event {
+    enum sm_event_kind kind;
+    struct sm_mono now;
+    struct sm_wall wall;
+    uint32_t conn;
+    uint64_t token;
+    enum sm_err err;
+    struct sm_view bytes;
+    uint8_t *input;
+    size_t input_n, written;
+    uint32_t ep;
+    struct sm_addr peer;
+    uint8_t slot;
+    bool is_ok;
+    struct sm_dur rtt;
+    uint8_t observed; /* enum sm_trust_kind */
+    uint8_t key[32];
+    uint8_t record_type;
+    uint16_t want;
+    struct sm_dht_item item;
+    struct sm_event_task task;
+};
+
+enum sm_action_kind {
+    SM_ACT_DIAL = 1,  /* conn; addr */
+    SM_ACT_SEND,      /* conn; bytes */
+    SM_ACT_CLOSE,     /* conn: forget it */
+    SM_ACT_SIGN,      /* token; bytes = a request of wire/sign.h */
+    SM_ACT_SERVE,     /* token; service; peer; bytes: a request for the store or for SEEs */
+    SM_ACT_EP_PACKET, /* ep; addr_from; slot; bytes: a packet for an endpoint */
+    SM_ACT_EP_FAIL,   /* ep; addr_from; slot: its packet found no path */
+    SM_ACT_EP_PATHS,  /* ep; addr_from.node; n_slots: how many paths it may use */
+    SM_ACT_FOUND,     /* token; err; found: the answer to FIND, or to TASK */
+    SM_ACT_TRACE,     /* trace: something an operator may want to know */
+};
+
+struct sm_found {
+    struct sm_view records; /* blobs: u32 length, bytes */
+    uint16_t n, asked;
+    uint8_t paths;
+};
+
+enum sm_trace_kind {
+    SM_TRACE_TUNNEL_UP = 1, /* node; text = owner */
+    SM_TRACE_TUNNEL_DOWN,   /* node when known; err; text = why */
+    SM_TRACE_NODE_LEARNED,  /* node */
+    SM_TRACE_NODE_GONE,     /* node */
+    SM_TRACE_SIGN_FAILED,   /* err */
+};
+struct sm_trace {
+    enum sm_trace_kind kind;
+    struct sm_node_id node;
+    bool has_node;
+    enum sm_err err;
+    char text[96];
+};
+
+struct sm_action {
+    enum sm_action_kind kind;
+    uint32_t conn, ep;
+    uint64_t token;
+    struct sm_net_addr addr;
+    struct sm_view bytes;
+    uint8_t service;
+    const struct sm_passport *peer;
+    struct sm_addr addr_from;
+    uint8_t slot, n_slots;
+    enum sm_err err;
+    struct sm_found found;
+    struct sm_trace trace;
+};
+
+struct sm_node_stats {
+    uint64_t packets_forwarded, packets_delivered, packets_sent;
+    uint64_t dropped_queue, dropped_no_route, dropped_loop, dropped_malformed;
+    uint32_t tunnels_up;
+};
+
+/* One neighbour whose tunnel is up. */
+struct sm_node_tunnel {
+    struct sm_node_id node;
+    struct sm_dur rtt;
+    bool is_outbound;
+    uint64_t sent_bytes, received_bytes;
+    enum sm_aead_kind cipher;
+};
+
+struct sm_node *sm_node_new(const struct sm_node_cfg *cfg); /* NULL: out of memory, bad caps */
+void sm_node_free(struct sm_node *n);
+
+enum sm_err sm_node_step(struct sm_node *n, const struct sm_event *ev) SM_MUST;
+bool sm_node_next(struct sm_node *n, struct sm_action *out);
+struct sm_mono sm_node_deadline(const struct sm_node *n);
+
+/* -- queries ----------------------------------------------------------------------------- */
+
+/* The node's own NODE record; empty until it has been signed once. */
+struct sm_view sm_node_self_record(const struct sm_node *n);
+struct sm_hop sm_node_hop(const struct sm_node *n);
+const struct sm_node_record *sm_node_self(const struct sm_node *n); /* unsigned form */
+struct sm_route *sm_node_route(struct sm_node *n);
+struct sm_trust *sm_node_trust(struct sm_node *n);
+struct sm_dht *sm_node_dht(struct sm_node *n);
+struct sm_host *sm_node_host(struct sm_node *n);
+/* The i-th tunnel that is up. */
+bool sm_node_tunnel(const struct sm_node *n, unsigned i, struct sm_node_tunnel *out);
+struct sm_node_stats sm_node_stats(const struct sm_node *n);

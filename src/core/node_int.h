@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/* node_int: what the files of the node share.  node.c has life, events and actions, links.c
+ * the tunnels and who is dialled, packets.c the way of packets. */
+#include "base/map.h"
+#include "core/node.h"
+#include "core/tunnel.h"
+#include "crypto/rng.h"
+#include "wire/packet.h"
+
+enum {
+    NODE_TUNNELS = 128, /* default: neighbours beyond this make no mesh better */
+    NODE_SIGNS = 256,   /* requests at the keys process; handshakes are bounded by tunnels */
+    NODE_TASKS = 64,    /* TASK records being signed */
+    NODE_QUEUE = 256,   /* actions that carry no views */
+    NODE_RPCS = 1024,   /* DHT requests under way; as many as the session host takes */
+    NODE_SEEN = 1024,   /* endpoint and path notes; a lost one costs a message, no more */
+};
+
+enum sign_owner { SIGN_FREE = 0, SIGN_SELF, SIGN_TUNNEL, SIGN_ROUTE, SIGN_DHT, SIGN_TASK };
+
+struct pending_sign {
+    enum sign_owner owner;
+    uint32_t conn;  /* TUNNEL; slot of TASK */
+    uint64_t inner; /* the asker's own token */
+    uint32_t generation;
+};
+
+struct pending_task {
+    bool is_used, is_to_sign;
+    uint64_t token, sign_token;
+    uint8_t bytes[256];
+    size_t n;
+};
+
+struct link {
+    bool is_used;
+    uint32_t conn;
+    int peer_index;           /* of cfg.peers; -1 for accepted ones */
+    struct sm_tunnel *tunnel; /* NULL while the carrier is being dialled */
+    bool is_up, is_ending;
+    struct sm_node_id node;
+    uint8_t peer_dh[32];
+    struct sm_dur rtt;
+    uint64_t sent_bytes, received_bytes;
+};
+
+struct peer {
+    struct sm_net_addr addr;
+    struct sm_mono dial_at;
+    struct sm_dur backoff;
+    bool is_known; /* node and dh_key are from its last tunnel */
+    struct sm_node_id node;
+    struct sm_dh_pub dh_key;
+};
+
+/* What an endpoint was last told about the paths to a node. */
+struct paths_note {
+    uint32_t ep;
+    struct sm_hop dst;
+    uint8_t n;
+    bool is_used;
+};
+
+/* When a path slot last delivered: to tell a dead relay from a dead destination. */
+struct slot_note {
+    struct sm_hop dst;
+    struct sm_mono ok_at[SM_PACKET_SLOTS];
+    bool is_used;
+};
+
+struct sm_node {
+    struct sm_node_cfg cfg;
+    struct sm_rng rng;
+    struct sm_mono now;
+    struct sm_wall wall;
+    struct sm_hop hop;
+    struct sm_dh_pair dh;
+
+    struct sm_trust *trust;
+    struct sm_route *route;
+    struct sm_dht *dht;
+    struct sm_host *host;
+
+    uint8_t self_record[SM_NODE_RECORD_MAX];
+    size_t self_record_n;
+    uint8_t self_unsigned[SM_NODE_RECORD_MAX];
+    size_t self_unsigned_n;
+    uint64_t self_seq;
+    bool self_is_pending;
+    struct sm_mono self_renew_at;
+
+    struct link *links;
+    unsigned n_links; /* slots */
+    unsigned drain_at;
+    uint32_t next_conn;
+    struct peer peers[SM_NODE_PEERS_MAX];
+
+    struct pending_sign signs[NODE_SIGNS];
+    struct pending_task tasks[NODE_TASKS];
+
+    struct sm_map rpcs; /* session request id -> slot of rpc_ids */
+    uint64_t rpc_ids[NODE_RPCS];
+    bool rpc_used[NODE_RPCS];
+    unsigned rpc_at;
+
+    struct sm_action queue[NODE_QUEUE];
+    unsigned queue_from, queue_n;
+    struct sm_action direct; /* made by the event itself; comes first */
+    bool has_direct;
+    /* Records and sign requests handed out in an action. */
+    struct sm_buf out;
+    uint8_t packet[SM_PACKET_MAX];
+
+    struct paths_note paths[NODE_SEEN];
+    struct slot_note slots[NODE_SEEN];
+    struct sm_node_stats stats;
+};
+
+/* node.c */
+void node_push(struct sm_node *n, struct sm_action a); /* dropped when the queue is full */
+void node_trace(struct sm_node *n, enum sm_trace_kind kind, const struct sm_node_id *node,
+                enum sm_err err, const char *text);
+/* Remember who asked for a signature; false at the cap. */
+bool node_sign(struct sm_node *n, enum sign_owner owner, uint32_t conn, uint64_t inner,
+               uint64_t *out_token);
+void node_observe(struct sm_node *n, const struct sm_node_id *id, enum sm_trust_kind kind);
+
+/* links.c */
+void links_dialled(struct sm_node *n, uint32_t conn, enum sm_err err);
+void links_accepted(struct sm_node *n, uint32_t conn);
+void links_closed(struct sm_node *n, uint32_t conn);
+struct link *links_find(struct sm_node *n, uint32_t conn);
+struct link *links_of_node(struct sm_node *n, struct sm_hop hop); /* up, or NULL */
+void links_tick(struct sm_node *n);
+struct sm_mono links_deadline(const struct sm_node *n);
+/* One step of draining the tunnels; true with *out set when it made an action, true in
+ * *progress when it did something else. */
+bool links_next(struct sm_node *n, struct sm_action *out, bool *progress);
+void links_free(struct sm_node *n);
+
+/* packets.c */
+void packets_arrived(struct sm_node *n, struct sm_hop from, struct sm_view bytes,
+                     struct sm_action *out, bool *has_action);
+/* Send a payload from a local endpoint (0: the node's own host). */
+void packets_send(struct sm_node *n, uint32_t ep, struct sm_addr dst, uint8_t slot,
+                  struct sm_view payload, struct sm_action *out, bool *has_action);
+void packets_report(struct sm_node *n, struct sm_hop dst, uint8_t slot, bool is_ok);

@@ -1,0 +1,681 @@
+// SPDX-License-Identifier: Apache-2.0
+/* seemesh-net: the program that strangers talk to.
+ *
+ * It runs the node core (core/node.h) over real connections and holds only keys made at this
+ * boot: the node's long-term key is in seemesh-keys, data in seemesh-store, guests in
+ * seemesh-run.  It opens no file, and after its start it can open none. */
+#include "os/random.h"
+#include "proc/log.h"
+#include "proc/net_int.h"
+#include "seemesh/version.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { CONN_QUEUE = 8 << 20 }; /* far above what the tunnels hand out unasked */
+
+/* -- connections ------------------------------------------------------------------------- */
+
+static struct conn *conn_of(struct net *n, uint32_t id)
+{
+    for (unsigned i = 0; i < NET_CONNS; i++) {
+        if (n->conns[i].id == id) {
+            return &n->conns[i];
+        }
+    }
+    return NULL;
+}
+
+static void conn_free(struct conn *c)
+{
+    sm_stream_free(c->stream);
+    *c = (struct conn){0};
+}
+
+/* What the kernel took since the last time goes to the tunnel, whose window it opens. */
+static void report_written(struct conn *c)
+{
+    uint64_t written = c->handed - sm_stream_queued(c->stream);
+    if (written > c->told) {
+        struct sm_event ev = {
+            .kind = SM_EV_WRITTEN, .conn = c->id, .written = (size_t)(written - c->told)};
+        c->told = written;
+        net_step(c->net, &ev);
+    }
+}
+
+static void on_conn_read(void *ctx, struct sm_view bytes)
+{
+    struct conn *c = ctx;
+    struct net *n = c->net;
+    if (bytes.n > n->scratch_cap) {
+        uint8_t *p = realloc(n->scratch, bytes.n);
+        if (p == NULL) {
+            return; /* the tunnel sees a gap and goes down */
+        }
+        n->scratch = p;
+        n->scratch_cap = bytes.n;
+    }
+    memcpy(n->scratch, bytes.p, bytes.n);
+    net_step(n,
+             &(struct sm_event){
+                 .kind = SM_EV_BYTES, .conn = c->id, .input = n->scratch, .input_n = bytes.n});
+}
+
+static void on_conn_closed(void *ctx, enum sm_err why)
+{
+    struct conn *c = ctx;
+    struct net *n = c->net;
+    struct sm_event ev = {.kind = c->is_dialling ? SM_EV_DIALLED : SM_EV_CLOSED,
+                          .conn = c->id,
+                          .err = why != SM_OK ? why : SM_E_CLOSED};
+    conn_free(c);
+    net_step(n, &ev);
+}
+
+static void on_conn_connected(void *ctx)
+{
+    struct conn *c = ctx;
+    c->is_dialling = false;
+    net_step(c->net, &(struct sm_event){.kind = SM_EV_DIALLED, .conn = c->id});
+}
+
+static void on_conn_drained(void *ctx)
+{
+    report_written(ctx);
+}
+
+static enum sm_err conn_new(struct net *n, uint32_t id, int fd, bool is_dialling)
+{
+    static const struct sm_stream_ops ops = {.read = on_conn_read,
+                                             .closed = on_conn_closed,
+                                             .connected = on_conn_connected,
+                                             .drained = on_conn_drained};
+    struct conn *c = conn_of(n, 0);
+    if (c == NULL) {
+        return SM_E_LIMIT;
+    }
+    *c = (struct conn){.net = n, .id = id, .is_dialling = is_dialling};
+    enum sm_err e = sm_stream_new(n->loop, fd, &ops, c, CONN_QUEUE, &c->stream);
+    if (e != SM_OK) {
+        *c = (struct conn){0};
+    }
+    return e;
+}
+
+static void dial(struct net *n, const struct sm_action *a)
+{
+    struct sm_inet to = {.family = a->addr.family, .port = a->addr.port};
+    memcpy(to.ip, a->addr.ip, sizeof to.ip);
+    int fd = -1;
+    enum sm_err e = sm_tcp_connect(&to, &fd);
+    if (e == SM_OK) {
+        e = conn_new(n, a->conn, fd, true);
+        if (e != SM_OK) {
+            close(fd);
+        }
+    }
+    if (e != SM_OK) {
+        net_step(n, &(struct sm_event){.kind = SM_EV_DIALLED, .conn = a->conn, .err = e});
+    }
+}
+
+static void on_tcp_accepted(void *ctx, int fd)
+{
+    struct net *n = ctx;
+    uint32_t id = SM_CONN_ACCEPTED | (n->next_accepted++ & (SM_CONN_ACCEPTED - 1));
+    if (n->node == NULL || conn_new(n, id, fd, false) != SM_OK) {
+        close(fd);
+        return;
+    }
+    net_step(n, &(struct sm_event){.kind = SM_EV_ACCEPTED, .conn = id});
+}
+
+/* -- what the core asks of others --------------------------------------------------------- */
+
+static void serve_answer(struct net *n, uint64_t handle, enum sm_err err, struct sm_view body)
+{
+    net_step(n, &(struct sm_event){
+                    .kind = SM_EV_SERVED, .token = handle, .err = err, .bytes = body});
+}
+
+static void serve_store(struct net *n, const struct sm_action *a)
+{
+    struct sm_ipc *store = sm_self_peer(n->self, SM_PROG_STORE);
+    uint8_t *body = store != NULL ? malloc(32 + a->bytes.n) : NULL;
+    enum sm_err e = store == NULL ? SM_E_BUSY : SM_E_NOMEM;
+    if (body != NULL) {
+        memcpy(body, a->peer->node.node_id.b, 32); /* quotas are by node, for its clients too */
+        memcpy(body + 32, a->bytes.p, a->bytes.n);
+        e = sm_ipc_send(store, SM_IPC_STORE_RPC, a->token, sm_view_of(body, 32 + a->bytes.n),
+                        -1);
+        free(body);
+    }
+    if (e != SM_OK) {
+        serve_answer(n, a->token, SM_E_BUSY, (struct sm_view){0});
+    }
+}
+
+static enum sm_err see_start(struct net *n, const struct sm_action *a,
+                             const struct sm_see_start *start)
+{
+    struct see_start *s = NULL;
+    unsigned busy = ep_count(n, SM_CTL_SEE);
+    for (unsigned i = 0; i < NET_STARTS; i++) {
+        if (n->starts[i].is_used) {
+            busy += n->starts[i].instance == 0;
+        } else if (s == NULL) {
+            s = &n->starts[i];
+        }
+    }
+    if ((n->config->node.roles & SM_NODE_SEE) == 0) {
+        return SM_E_UNSUPPORTED;
+    }
+    if (s == NULL || busy >= n->config->see.slots) {
+        return SM_E_BUSY;
+    }
+    /* A client names its own session key, so nobody can start a SEE for another. */
+    if (memcmp(start->client_dh, a->peer->dh_key, sizeof start->client_dh) != 0) {
+        return SM_E_REFUSED;
+    }
+    uint8_t body[128];
+    struct sm_wr w = sm_wr_init(body, sizeof body);
+    sm_see_start_write(&w, start);
+    SM_TRY(sm_ipc_send(sm_self_main(n->self), SM_IPC_SEE_SPAWN, a->token, sm_view_of(body, w.n),
+                       -1));
+    *s = (struct see_start){.is_used = true, .handle = a->token, .since = sm_clock_mono()};
+    memcpy(s->client_dh, start->client_dh, sizeof s->client_dh);
+    return SM_OK;
+}
+
+static enum sm_err see_stop(struct net *n, const struct sm_action *a, uint32_t ep_id)
+{
+    struct ep *ep = ep_of_instance(n, ep_id);
+    if (ep == NULL) {
+        return SM_E_NOTFOUND;
+    }
+    if (memcmp(ep->owner_dh, a->peer->dh_key, sizeof ep->owner_dh) != 0) {
+        return SM_E_REFUSED;
+    }
+    uint8_t body[8];
+    sm_put_le64(body, ep->instance);
+    return sm_ipc_send(sm_self_main(n->self), SM_IPC_SEE_STOP, 0, sm_view_of(body, 8), -1);
+}
+
+static void serve_see(struct net *n, const struct sm_action *a)
+{
+    struct sm_see_request req;
+    enum sm_err e = sm_see_request_read(a->bytes, &req);
+    if (e == SM_OK && req.op == SM_SEE_START) {
+        e = see_start(n, a, &req.start);
+        if (e == SM_OK) {
+            return; /* answered when the instance has attached */
+        }
+    } else if (e == SM_OK) {
+        e = see_stop(n, a, req.stop_ep);
+    }
+    serve_answer(n, a->token, e, (struct sm_view){0});
+}
+
+static void sign(struct net *n, const struct sm_action *a)
+{
+    struct sm_ipc *keys = sm_self_peer(n->self, SM_PROG_KEYS);
+    if (keys == NULL || sm_ipc_send(keys, SM_IPC_SIGN, a->token, a->bytes, -1) != SM_OK) {
+        net_step(n,
+                 &(struct sm_event){.kind = SM_EV_SIGNED, .token = a->token, .err = SM_E_BUSY});
+    }
+}
+
+static void trace(struct net *n, const struct sm_trace *t)
+{
+    static const struct {
+        enum sm_log_level level;
+        const char *event;
+    } words[] = {
+        [SM_TRACE_TUNNEL_UP] = {SM_LOG_NOTICE, "tunnel-up"},
+        [SM_TRACE_TUNNEL_DOWN] = {SM_LOG_NOTICE, "tunnel-down"},
+        [SM_TRACE_NODE_LEARNED] = {SM_LOG_INFO, "node-learned"},
+        [SM_TRACE_NODE_GONE] = {SM_LOG_NOTICE, "node-gone"},
+        [SM_TRACE_SIGN_FAILED] = {SM_LOG_WARN, "sign-failed"},
+    };
+    char node[SM_B32_LEN(10) + 1] = "-", quoted[SM_LOG_QUOTED(sizeof t->text)];
+    if (t->has_node) {
+        sm_b32(t->node.b, 10, node);
+    }
+    sm_log_quote(sm_view_str(t->text), quoted);
+    sm_child_log(n->self, words[t->kind].level, words[t->kind].event, "node=%s err=%s text=%s",
+                 node, sm_err_name(t->err), quoted);
+}
+
+/* -- driving the core --------------------------------------------------------------------- */
+
+static void send_bytes(struct net *n, const struct sm_action *a)
+{
+    struct conn *c = conn_of(n, a->conn);
+    if (c == NULL) {
+        return;
+    }
+    if (sm_stream_write(c->stream, a->bytes) == SM_OK) {
+        c->handed += a->bytes.n;
+        return;
+    }
+    /* The tunnel hands out no more than its window, so this connection is ending. */
+    sm_child_log(n->self, SM_LOG_DEBUG, "write-failed", "conn=%u", c->id);
+}
+
+static void act(struct net *n, const struct sm_action *a)
+{
+    switch (a->kind) {
+    case SM_ACT_DIAL:
+        dial(n, a);
+        break;
+    case SM_ACT_SEND:
+        send_bytes(n, a);
+        break;
+    case SM_ACT_CLOSE: {
+        struct conn *c = conn_of(n, a->conn);
+        if (c != NULL) {
+            conn_free(c);
+        }
+        break;
+    }
+    case SM_ACT_SIGN:
+        sign(n, a);
+        break;
+    case SM_ACT_SERVE:
+        if (a->service == SM_SERVICE_STORE) {
+            serve_store(n, a);
+        } else {
+            serve_see(n, a);
+        }
+        break;
+    case SM_ACT_EP_PACKET:
+        ep_packet(n, a);
+        break;
+    case SM_ACT_EP_FAIL:
+        ep_fail(n, a);
+        break;
+    case SM_ACT_EP_PATHS:
+        ep_paths(n, a);
+        break;
+    case SM_ACT_FOUND:
+        ep_found(n, a);
+        break;
+    case SM_ACT_TRACE:
+        trace(n, &a->trace);
+        break;
+    }
+}
+
+static void drain(struct net *n)
+{
+    struct sm_action a;
+    if (n->is_draining) {
+        return; /* an action led to an event: the outer call goes on */
+    }
+    n->is_draining = true;
+    while (sm_node_next(n->node, &a)) {
+        act(n, &a);
+    }
+    n->is_draining = false;
+    sm_timer_at(n->timer, sm_node_deadline(n->node));
+}
+
+void net_step(struct net *n, struct sm_event *ev)
+{
+    if (n->node == NULL) {
+        return;
+    }
+    ev->now = sm_clock_mono();
+    ev->wall = sm_clock_wall();
+    enum sm_err e = sm_node_step(n->node, ev);
+    if (e != SM_OK) {
+        sm_child_log(n->self, SM_LOG_DEBUG, "step", "event=%d err=%s", (int)ev->kind,
+                     sm_err_name(e));
+    }
+    drain(n);
+}
+
+static void on_timer(void *ctx)
+{
+    net_step(ctx, &(struct sm_event){.kind = SM_EV_TIMER});
+}
+
+static void on_turn(void *ctx)
+{
+    struct net *n = ctx;
+    if (n->node == NULL) {
+        return;
+    }
+    for (unsigned i = 0; i < NET_CONNS; i++) {
+        if (n->conns[i].id != 0 && !n->conns[i].is_dialling) {
+            report_written(&n->conns[i]);
+        }
+    }
+    ep_renew_passports(n);
+}
+
+/* -- messages of the other programs ------------------------------------------------------- */
+
+static void publish(struct net *n, const struct sm_ipc_publish *p)
+{
+    struct sm_event ev = {.kind = SM_EV_PUBLISH,
+                          .item = {.key = p->id,
+                                   .kind = SM_PROVIDER_SHARDS,
+                                   .frag_map = p->frag_map,
+                                   .bytes = p->bytes}};
+    if (n->node != NULL) {
+        net_step(n, &ev);
+        return;
+    }
+    if (n->waiting == NULL) {
+        n->waiting = calloc(NET_WAITING, sizeof *n->waiting);
+    }
+    if (n->waiting != NULL && n->n_waiting < NET_WAITING) {
+        n->waiting[n->n_waiting++] = *p;
+    }
+}
+
+static void fill_self(struct net *n, const struct sm_ipc_identity *id,
+                      struct sm_node_record *out)
+{
+    const struct sm_config *c = n->config;
+    *out = (struct sm_node_record){.node_id = id->node_id,
+                                   .index = id->index,
+                                   .platform = id->platform,
+                                   .flags = c->node.roles,
+                                   .area = c->node.area};
+    memcpy(out->sign_key, id->sign_key, sizeof out->sign_key);
+    memcpy(out->measurement, id->measurement, sizeof out->measurement);
+    memcpy(out->owner, c->node.owner, sizeof out->owner);
+    for (size_t i = 0; i < c->listen.n_tcp; i++) {
+        struct sm_net_addr *a = &out->addrs[out->n_addrs++];
+        a->family = c->listen.tcp[i].family;
+        a->port = c->listen.tcp[i].port;
+        memcpy(a->ip, c->listen.tcp[i].ip, sizeof a->ip);
+    }
+    memcpy(out->endorsement, id->endorsement.p, id->endorsement.n);
+    out->endorsement_n = (uint16_t)id->endorsement.n;
+}
+
+static uint64_t now_ns(void)
+{
+    return sm_clock_mono().ns;
+}
+
+static void start_node(struct net *n, const struct sm_ipc_identity *id)
+{
+    if (n->node != NULL) {
+        return; /* keys was restarted; the identity is the same */
+    }
+    struct sm_node_cfg *cfg = calloc(1, sizeof *cfg);
+    if (cfg == NULL) {
+        sm_child_fail(n->self);
+        return;
+    }
+    cfg->suite = sm_suite_real();
+    cfg->anchor = n->anchor;
+    cfg->now = sm_clock_mono();
+    cfg->wall = sm_clock_wall();
+    cfg->cipher = sm_aead_fastest(now_ns);
+    cfg->tunnels_max = n->config->limits.tunnels;
+    cfg->sessions_max = n->config->limits.sessions;
+    sm_rng_bytes(&n->rng, cfg->seed, sizeof cfg->seed);
+    fill_self(n, id, &cfg->self);
+    for (size_t i = 0; i < n->config->n_peers; i++) {
+        const struct sm_inet *a = &n->config->peers[i].address;
+        struct sm_net_addr *to = &cfg->peers[cfg->n_peers++];
+        to->family = a->family;
+        to->port = a->port;
+        memcpy(to->ip, a->ip, sizeof to->ip);
+    }
+    n->node = sm_node_new(cfg);
+    sm_wipe(cfg, sizeof *cfg);
+    free(cfg);
+    if (n->node == NULL) {
+        sm_child_log(n->self, SM_LOG_ERROR, "no-memory", "what=node");
+        sm_child_fail(n->self);
+        return;
+    }
+    for (size_t i = 0; i < n->n_waiting; i++) {
+        publish(n, &n->waiting[i]);
+    }
+    free(n->waiting);
+    n->waiting = NULL;
+    n->n_waiting = 0;
+    net_step(n, &(struct sm_event){.kind = SM_EV_TIMER});
+}
+
+static void add_listener(struct net *n, const struct sm_ipc_msg *m)
+{
+    enum sm_ipc_listener kind;
+    struct sm_view address;
+    struct sm_listener **at = &n->listeners[n->n_listeners];
+    if (sm_ipc_listener_read(m->body, &kind, &address) != SM_OK ||
+        n->n_listeners == SM_COUNT(n->listeners) ||
+        sm_listener_new(n->loop, m->fd, kind == SM_LISTENER_TCP ? on_tcp_accepted : ep_accepted,
+                        n, at) != SM_OK) {
+        close(m->fd);
+        return;
+    }
+    n->n_listeners++;
+}
+
+static struct see_start *start_of(struct net *n, uint64_t instance)
+{
+    for (unsigned i = 0; i < NET_STARTS; i++) {
+        if (n->starts[i].is_used && n->starts[i].instance == instance) {
+            return &n->starts[i];
+        }
+    }
+    return NULL;
+}
+
+static void see_spawned(struct net *n, const struct sm_ipc_msg *m)
+{
+    enum sm_err err;
+    struct sm_view rest;
+    uint64_t instance = 0;
+    enum sm_err e = sm_ipc_answer_read(m->body, &err, &rest);
+    if (e == SM_OK && err == SM_OK) {
+        e = sm_ipc_u64_read(rest, &instance);
+    }
+    err = e != SM_OK ? e : err;
+    for (unsigned i = 0; i < NET_STARTS; i++) {
+        struct see_start *s = &n->starts[i];
+        if (!s->is_used || s->instance != 0 || s->handle != m->id) {
+            continue;
+        }
+        struct ep *ep = err == SM_OK ? ep_of_instance(n, instance) : NULL;
+        if (ep == NULL) {
+            s->is_used = false;
+            serve_answer(n, s->handle, err != SM_OK ? err : SM_E_FAILED, (struct sm_view){0});
+            return;
+        }
+        s->instance = instance;
+        memcpy(ep->owner_dh, s->client_dh, sizeof ep->owner_dh);
+        if (ep->is_ready) {
+            net_see_attached(n, ep);
+        }
+        return;
+    }
+}
+
+void net_see_attached(struct net *n, struct ep *ep)
+{
+    struct see_start *s = start_of(n, ep->instance);
+    uint8_t passport[SM_PASSPORT_MAX], body[SM_PASSPORT_MAX + 16];
+    struct sm_wr p = sm_wr_init(passport, sizeof passport);
+    if (s == NULL || ep->instance == 0 || !ep_passport(n, ep, &p)) {
+        return;
+    }
+    struct sm_wr w = sm_wr_init(body, sizeof body);
+    sm_see_started_write(
+        &w, &(struct sm_see_started){.ep = ep->id, .passport = sm_view_of(passport, p.n)});
+    s->is_used = false;
+    serve_answer(n, s->handle, SM_OK, sm_view_of(body, w.n));
+}
+
+static void see_exit(struct net *n, const struct sm_ipc_msg *m)
+{
+    struct sm_ipc_exit x;
+    if (sm_ipc_exit_read(m->body, &x) != SM_OK) {
+        return;
+    }
+    struct see_start *s = start_of(n, x.instance);
+    if (s != NULL) {
+        s->is_used = false;
+        serve_answer(n, s->handle, SM_E_FAILED, (struct sm_view){0});
+    }
+    ep_see_gone(n, x.instance);
+}
+
+enum sm_err net_certify(struct net *n, struct ep *ep)
+{
+    struct sm_ipc *keys = sm_self_peer(n->self, SM_PROG_KEYS);
+    if (keys == NULL) {
+        return SM_E_BUSY;
+    }
+    struct sm_ipc_certify c = {.ep = ep->id, .kind = SM_ENDPOINT_CLIENT};
+    memcpy(c.sign_key, ep->sign_key, sizeof c.sign_key);
+    memcpy(c.dh_key, ep->dh_key, sizeof c.dh_key);
+    uint8_t body[SM_IPC_SMALL];
+    struct sm_wr w = sm_wr_init(body, sizeof body);
+    sm_ipc_certify_write(&c, &w);
+    return sm_ipc_send(keys, SM_IPC_CERTIFY, ep->id, sm_view_of(body, w.n), -1);
+}
+
+static void from_keys(struct net *n, const struct sm_ipc_msg *m)
+{
+    enum sm_err err;
+    struct sm_view rest;
+    if (m->type == SM_IPC_IDENTITY) {
+        struct sm_ipc_identity id;
+        if (sm_ipc_identity_read(m->body, &id) == SM_OK) {
+            start_node(n, &id);
+        }
+        return;
+    }
+    if (sm_ipc_answer_read(m->body, &err, &rest) != SM_OK) {
+        return;
+    }
+    if (m->type == SM_IPC_SIGNED) {
+        net_step(n, &(struct sm_event){
+                        .kind = SM_EV_SIGNED, .token = m->id, .err = err, .bytes = rest});
+    } else if (m->type == SM_IPC_CERTIFIED) {
+        ep_certified(n, m->id, err, rest);
+    }
+}
+
+static void from_store(struct net *n, const struct sm_ipc_msg *m)
+{
+    enum sm_err err;
+    struct sm_view rest;
+    struct sm_ipc_publish p;
+    if (m->type == SM_IPC_STORE_REPLY && sm_ipc_answer_read(m->body, &err, &rest) == SM_OK) {
+        serve_answer(n, m->id, err, rest);
+    } else if (m->type == SM_IPC_PUBLISH && sm_ipc_publish_read(m->body, &p) == SM_OK) {
+        publish(n, &p);
+    } else if (m->type == SM_IPC_UNPUBLISH && m->body.n == 32) {
+        struct sm_event ev = {.kind = SM_EV_UNPUBLISH};
+        memcpy(ev.item.key.b, m->body.p, 32);
+        net_step(n, &ev);
+    }
+}
+
+static void from_main(struct net *n, const struct sm_ipc_msg *m)
+{
+    uint64_t instance;
+    if (m->type == SM_IPC_LISTENER) {
+        add_listener(n, m);
+    } else if (m->type == SM_IPC_ENDPOINT) {
+        if (sm_ipc_u64_read(m->body, &instance) == SM_OK) {
+            ep_add_see(n, instance, m->fd);
+        } else {
+            close(m->fd);
+        }
+    } else if (m->type == SM_IPC_SEE_SPAWNED) {
+        see_spawned(n, m);
+    } else if (m->type == SM_IPC_SEE_EXIT) {
+        see_exit(n, m);
+    }
+}
+
+static void on_message(void *ctx, struct sm_ipc *ch, const struct sm_ipc_msg *m)
+{
+    struct net *n = ctx;
+    switch (sm_ipc_peer(ch)) {
+    case SM_PROG_MAIN:
+        from_main(n, m);
+        break;
+    case SM_PROG_KEYS:
+        from_keys(n, m);
+        break;
+    case SM_PROG_STORE:
+        from_store(n, m);
+        break;
+    case SM_PROG_NET:
+    case SM_PROG_RUN:
+    case SM_PROGS:
+        break;
+    }
+}
+
+/* The store died with requests of ours: they will never be answered, so the askers' deadlines
+ * end them and they ask other holders. */
+static void on_peer(void *ctx, enum sm_prog peer, struct sm_ipc *ch)
+{
+    struct net *n = ctx;
+    if (ch == NULL) {
+        sm_child_log(n->self, SM_LOG_WARN, "program-lost", "name=%s", sm_prog_name(peer));
+    }
+}
+
+/* -- life --------------------------------------------------------------------------------- */
+
+static enum sm_err start(void *ctx, struct sm_self *self)
+{
+    struct net *n = ctx;
+    uint8_t seed[32];
+    n->self = self;
+    n->loop = sm_self_loop(self);
+    n->config = sm_self_config(self);
+    n->started = sm_clock_mono();
+    n->next_client = 1;
+    (void)sm_suite_real(); /* initialises what must be before confinement */
+    SM_TRY(sm_random_bytes(seed, sizeof seed));
+    sm_rng_init(&n->rng, seed, "net");
+    sm_wipe(seed, sizeof seed);
+    SM_TRY(sm_config_anchor(n->config, &n->anchor));
+    SM_TRY(sm_timer_new(n->loop, on_timer, n, &n->timer));
+    return sm_child_confine(self, NULL, 0, SM_CONFINE_SCOPED, SM_CALLS_CONNECT);
+}
+
+static void stop(void *ctx)
+{
+    struct net *n = ctx;
+    for (unsigned i = 0; i < n->n_listeners; i++) {
+        sm_listener_free(n->listeners[i]);
+    }
+    for (unsigned i = 0; i < NET_CONNS; i++) {
+        if (n->conns[i].id != 0) {
+            conn_free(&n->conns[i]);
+        }
+    }
+    ep_free_all(n);
+    sm_timer_free(n->timer);
+    sm_node_free(n->node);
+    free(n->waiting);
+    free(n->scratch);
+    sm_wipe(n, sizeof *n);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct sm_child_ops ops = {
+        .start = start, .peer = on_peer, .message = on_message, .turn = on_turn, .stop = stop};
+    static struct net net;
+    return sm_child_main(SM_PROG_NET, &ops, &net, argc, argv);
+}

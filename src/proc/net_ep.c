@@ -1,0 +1,514 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The local endpoints of a node: clients on the control socket, and SEE supervisors on
+ * channels that main made.  Their bytes are read with wire/ctl.h and believed no further. */
+#include "proc/net_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    NODES_REPLY = 1 << 20,
+    QUERY_REPLY = 1 << 20,
+    CLIENT_EP_MAX = FIRST_SEE_EP - 1,
+};
+
+/* -- table ------------------------------------------------------------------------------- */
+
+static struct ep *ep_of(struct net *n, uint32_t id)
+{
+    for (unsigned i = 0; i < NET_ENDPOINTS; i++) {
+        if (n->eps[i].is_used && n->eps[i].id == id && id != 0) {
+            return &n->eps[i];
+        }
+    }
+    return NULL;
+}
+
+struct ep *ep_of_instance(struct net *n, uint64_t instance)
+{
+    for (unsigned i = 0; i < NET_ENDPOINTS; i++) {
+        if (n->eps[i].is_used && n->eps[i].instance == instance && instance != 0) {
+            return &n->eps[i];
+        }
+    }
+    return NULL;
+}
+
+unsigned ep_count(const struct net *n, uint8_t kind)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < NET_ENDPOINTS; i++) {
+        count += n->eps[i].is_used && n->eps[i].kind == kind;
+    }
+    return count;
+}
+
+static void ep_free(struct ep *ep)
+{
+    sm_stream_free(ep->stream);
+    sm_buf_done(&ep->in);
+    *ep = (struct ep){0};
+}
+
+void ep_free_all(struct net *n)
+{
+    for (unsigned i = 0; i < NET_ENDPOINTS; i++) {
+        if (n->eps[i].is_used) {
+            ep_free(&n->eps[i]);
+        }
+    }
+}
+
+void ep_see_gone(struct net *n, uint64_t instance)
+{
+    struct ep *ep = ep_of_instance(n, instance);
+    if (ep != NULL) {
+        ep_free(ep);
+    }
+}
+
+/* A number no endpoint has. */
+static uint32_t new_client_id(struct net *n)
+{
+    do {
+        n->next_client = n->next_client % CLIENT_EP_MAX + 1;
+    } while (ep_of(n, n->next_client) != NULL);
+    return n->next_client;
+}
+
+/* -- to the endpoint --------------------------------------------------------------------- */
+
+static bool send_ctl(struct ep *ep, uint16_t type, uint16_t flags, uint64_t id,
+                     struct sm_view body)
+{
+    uint8_t head[SM_CTL_HEAD];
+    sm_ctl_head_write(
+        &(struct sm_ctl_head){
+            .body_n = (uint32_t)body.n, .type = type, .flags = flags, .id = id},
+        head);
+    return sm_stream_write2(ep->stream, sm_view_of(head, sizeof head), body) == SM_OK;
+}
+
+static void reply(struct ep *ep, uint16_t type, uint64_t id, enum sm_err err,
+                  struct sm_view body)
+{
+    uint8_t *whole = malloc(4 + body.n);
+    if (whole == NULL) {
+        return; /* the endpoint waits in vain, as it would for a lost node */
+    }
+    sm_put_le32(whole, (uint32_t)err);
+    if (body.n > 0) {
+        memcpy(whole + 4, body.p, body.n);
+    }
+    (void)send_ctl(ep, type, SM_CTL_REPLY, id, sm_view_of(whole, 4 + body.n));
+    free(whole);
+}
+
+void ep_packet(struct net *n, const struct sm_action *a)
+{
+    struct ep *ep = ep_of(n, a->ep);
+    uint8_t body[16 + SM_FRAG_PACKET_MAX + 64];
+    struct sm_wr w = sm_wr_init(body, sizeof body);
+    struct sm_view view;
+    if (ep == NULL || !ep->is_ready || sm_stream_queued(ep->stream) > EP_QUEUE) {
+        return; /* gone, or does not read: its peers resend or give up */
+    }
+    sm_ctl_packet_write(&w, &(struct sm_ctl_packet){
+                                .peer = a->addr_from, .slot = a->slot, .payload = a->bytes});
+    if (sm_wr_done(&w, &view) == SM_OK) {
+        (void)send_ctl(ep, SM_CTL_PACKET, 0, 0, view);
+    }
+}
+
+void ep_fail(struct net *n, const struct sm_action *a)
+{
+    struct ep *ep = ep_of(n, a->ep);
+    uint8_t body[16];
+    struct sm_wr w = sm_wr_init(body, sizeof body);
+    if (ep != NULL) {
+        sm_ctl_fail_write(&w, &(struct sm_ctl_fail){.peer = a->addr_from, .slot = a->slot});
+        (void)send_ctl(ep, SM_CTL_FAIL, 0, 0, sm_view_of(body, w.n));
+    }
+}
+
+void ep_paths(struct net *n, const struct sm_action *a)
+{
+    struct ep *ep = ep_of(n, a->ep);
+    uint8_t body[16];
+    struct sm_wr w = sm_wr_init(body, sizeof body);
+    if (ep != NULL) {
+        sm_wr_u64(&w, a->addr_from.node.v);
+        sm_wr_u8(&w, a->n_slots);
+        (void)send_ctl(ep, SM_CTL_PATHS, 0, 0, sm_view_of(body, w.n));
+    }
+}
+
+/* -- passports --------------------------------------------------------------------------- */
+
+bool ep_passport(const struct net *n, const struct ep *ep, struct sm_wr *w)
+{
+    struct sm_view node = sm_node_self_record(n->node), view;
+    if (node.n == 0 || ep->record_n == 0) {
+        return false;
+    }
+    sm_passport_write(node, sm_view_of(ep->record, ep->record_n), w);
+    return sm_wr_done(w, &view) == SM_OK;
+}
+
+static void welcome(struct net *n, struct ep *ep)
+{
+    uint8_t passport[SM_PASSPORT_MAX], body[SM_PASSPORT_MAX + 128];
+    struct sm_wr p = sm_wr_init(passport, sizeof passport);
+    if (!ep_passport(n, ep, &p)) {
+        return; /* again when the node has its record */
+    }
+    struct sm_ctl_welcome m = {.self = {.node = sm_node_hop(n->node), .ep = ep->id},
+                               .passport = sm_view_of(passport, p.n)};
+    memcpy(m.mesh_id, n->anchor.mesh_id, sizeof m.mesh_id);
+    struct sm_wr w = sm_wr_init(body, sizeof body);
+    sm_ctl_welcome_write(&w, &m);
+    ep->is_ready = true;
+    ep->since = sm_clock_wall();
+    reply(ep, SM_CTL_HELLO, ep->hello_id, SM_OK, sm_view_of(body, w.n));
+    if (ep->kind == SM_CTL_SEE) {
+        net_see_attached(n, ep);
+    }
+}
+
+void ep_renew_passports(struct net *n)
+{
+    struct sm_record_head head;
+    struct sm_view self = sm_node_self_record(n->node);
+    if (self.n == 0 || sm_record_peek(self, &head) != SM_OK || head.seq == n->passport_seq) {
+        return;
+    }
+    n->passport_seq = head.seq;
+    for (unsigned i = 0; i < NET_ENDPOINTS; i++) {
+        struct ep *ep = &n->eps[i];
+        uint8_t passport[SM_PASSPORT_MAX];
+        struct sm_wr p = sm_wr_init(passport, sizeof passport);
+        if (!ep->is_used) {
+            continue;
+        }
+        if (!ep->is_ready && ep->record_n > 0) {
+            welcome(n, ep);
+        } else if (ep->is_ready && ep_passport(n, ep, &p)) {
+            (void)send_ctl(ep, SM_CTL_PASSPORT, 0, 0, sm_view_of(passport, p.n));
+        }
+    }
+}
+
+void ep_certified(struct net *n, uint64_t id, enum sm_err err, struct sm_view record)
+{
+    struct ep *ep = ep_of(n, (uint32_t)id);
+    if (ep == NULL || ep->record_n > 0) {
+        return;
+    }
+    if (err != SM_OK || record.n > sizeof ep->record) {
+        reply(ep, SM_CTL_HELLO, ep->hello_id, err != SM_OK ? err : SM_E_LIMIT,
+              (struct sm_view){0});
+        return;
+    }
+    memcpy(ep->record, record.p, record.n);
+    ep->record_n = record.n;
+    welcome(n, ep);
+}
+
+/* -- from the endpoint ------------------------------------------------------------------- */
+
+/* A SEE brings the record that main had signed for it; nobody else has its channel. */
+static enum sm_err take_see_record(struct ep *ep, const struct sm_ctl_hello *h)
+{
+    struct sm_endpoint_record rec;
+    SM_TRY(sm_endpoint_record_read(h->endpoint, &rec));
+    if (ep->kind != SM_CTL_SEE || rec.kind != SM_ENDPOINT_SEE || rec.ep != ep->id ||
+        h->endpoint.n > sizeof ep->record ||
+        memcmp(rec.dh_key, h->dh_key, sizeof rec.dh_key) != 0) {
+        return SM_E_REFUSED;
+    }
+    memcpy(ep->record, h->endpoint.p, h->endpoint.n);
+    ep->record_n = h->endpoint.n;
+    return SM_OK;
+}
+
+static enum sm_err take_hello(struct net *n, struct ep *ep, uint64_t id, struct sm_view body)
+{
+    struct sm_ctl_hello h;
+    SM_TRY(sm_ctl_hello_read(body, &h));
+    if (ep->has_hello || (h.kind == SM_CTL_SEE) != (ep->kind == SM_CTL_SEE)) {
+        return SM_E_STATE;
+    }
+    ep->has_hello = true;
+    ep->hello_id = id;
+    memcpy(ep->dh_key, h.dh_key, sizeof ep->dh_key);
+    memcpy(ep->sign_key, h.sign_key, sizeof ep->sign_key);
+    if (ep->kind == SM_CTL_SEE) {
+        SM_TRY(take_see_record(ep, &h));
+        welcome(n, ep);
+        return SM_OK;
+    }
+    ep->id = new_client_id(n);
+    enum sm_err e = net_certify(n, ep);
+    if (e != SM_OK) {
+        reply(ep, SM_CTL_HELLO, id, e, (struct sm_view){0});
+    }
+    return SM_OK;
+}
+
+static enum sm_err take_packet(struct net *n, struct ep *ep, struct sm_view body)
+{
+    struct sm_ctl_packet p;
+    SM_TRY(sm_ctl_packet_read(body, &p));
+    net_step(n, &(struct sm_event){.kind = SM_EV_EP_PACKET,
+                                   .ep = ep->id,
+                                   .peer = p.peer,
+                                   .slot = p.slot,
+                                   .bytes = p.payload});
+    return SM_OK;
+}
+
+static enum sm_err take_report(struct net *n, struct sm_view body)
+{
+    struct sm_ctl_report r;
+    SM_TRY(sm_ctl_report_read(body, &r));
+    net_step(n, &(struct sm_event){.kind = SM_EV_EP_REPORT,
+                                   .peer = {.node = r.dst},
+                                   .slot = r.slot,
+                                   .is_ok = r.is_ok,
+                                   .rtt = {r.rtt_ns}});
+    return SM_OK;
+}
+
+static enum sm_err take_observe(struct net *n, struct sm_view body)
+{
+    struct sm_rd r = sm_rd_init(body);
+    struct sm_event ev = {.kind = SM_EV_OBSERVE};
+    ev.peer.node.v = sm_rd_u64(&r);
+    ev.observed = sm_rd_u8(&r);
+    SM_TRY(sm_rd_done(&r));
+    net_step(n, &ev);
+    return SM_OK;
+}
+
+static struct find *find_new(struct net *n, const struct ep *ep, uint16_t type, uint64_t ctl_id,
+                             uint64_t *out_token)
+{
+    for (unsigned i = 0; i < NET_FINDS; i++) {
+        struct find *f = &n->finds[i];
+        if (!f->is_used) {
+            *f = (struct find){true, f->generation + 1, ep->id, ctl_id, type};
+            *out_token = (uint64_t)f->generation << 16 | i;
+            return f;
+        }
+    }
+    return NULL;
+}
+
+static enum sm_err take_find(struct net *n, struct ep *ep, uint64_t id, struct sm_view body)
+{
+    struct sm_ctl_find q;
+    struct sm_event ev = {.kind = SM_EV_FIND};
+    SM_TRY(sm_ctl_find_read(body, &q));
+    if (find_new(n, ep, SM_CTL_FIND, id, &ev.token) == NULL) {
+        reply(ep, SM_CTL_FIND, id, SM_E_BUSY, (struct sm_view){0});
+        return SM_OK;
+    }
+    memcpy(ev.key, q.key, sizeof ev.key);
+    ev.record_type = q.type;
+    ev.want = q.want;
+    net_step(n, &ev);
+    return SM_OK;
+}
+
+static enum sm_err take_task(struct net *n, struct ep *ep, uint64_t id, struct sm_view body)
+{
+    struct sm_ctl_task t;
+    struct sm_event ev = {.kind = SM_EV_TASK};
+    SM_TRY(sm_ctl_task_read(body, &t));
+    if (find_new(n, ep, SM_CTL_TASK, id, &ev.token) == NULL) {
+        reply(ep, SM_CTL_TASK, id, SM_E_BUSY, (struct sm_view){0});
+        return SM_OK;
+    }
+    memcpy(ev.task.task_id, t.task_id, sizeof ev.task.task_id);
+    ev.task.holder = t.holder;
+    ev.task.fence = t.fence;
+    ev.task.lease_ms = t.lease_ms;
+    ev.task.state = t.state;
+    net_step(n, &ev);
+    return SM_OK;
+}
+
+void ep_found(struct net *n, const struct sm_action *a)
+{
+    uint64_t i = a->token & 0xffff;
+    if (i >= NET_FINDS || !n->finds[i].is_used || n->finds[i].generation != a->token >> 16) {
+        return;
+    }
+    struct find f = n->finds[i];
+    n->finds[i].is_used = false;
+    struct ep *ep = ep_of(n, f.ep);
+    uint8_t *body = ep != NULL ? malloc(8 + a->found.records.n) : NULL;
+    if (body == NULL) {
+        return;
+    }
+    struct sm_wr w = sm_wr_init(body, 8 + a->found.records.n);
+    sm_wr_u16(&w, a->found.asked);
+    sm_wr_u8(&w, a->found.paths);
+    sm_wr_u16(&w, a->found.n);
+    sm_wr_view(&w, a->found.records);
+    reply(ep, f.type, f.ctl_id, a->err, sm_view_of(body, w.n));
+    free(body);
+}
+
+static void write_node(struct net *n, size_t i, struct sm_wr *w)
+{
+    struct sm_route *route = sm_node_route(n->node);
+    struct sm_mono now = sm_clock_mono();
+    struct sm_route_info info;
+    struct sm_route_path paths[SM_ROUTE_PATHS];
+    sm_route_info(route, now, i, &info);
+    struct sm_hop hop = sm_hop_of(&info.id);
+    struct sm_ctl_node m = {
+        .record = info.is_self ? sm_node_self_record(n->node) : sm_route_node_bytes(route, hop),
+        .trust_q16 = info.is_self ? 65536 : info.trust_q16,
+        .path_cost_16 = (uint32_t)(info.cost < UINT32_MAX ? info.cost : UINT32_MAX - 1)};
+    m.n_slots =
+        info.is_self ? 1 : (uint8_t)sm_route_paths(route, now, hop, SM_ROUTE_PATHS, paths);
+    if (m.n_slots == 0) {
+        m.path_cost_16 = UINT32_MAX;
+    }
+    if (m.record.n > 0) {
+        sm_ctl_node_write(w, &m);
+    }
+}
+
+static void take_nodes(struct net *n, struct ep *ep, uint64_t id)
+{
+    uint8_t *body = malloc(NODES_REPLY);
+    if (body == NULL) {
+        reply(ep, SM_CTL_NODES, id, SM_E_NOMEM, (struct sm_view){0});
+        return;
+    }
+    struct sm_wr w = sm_wr_init(body, NODES_REPLY);
+    size_t count = sm_route_count(sm_node_route(n->node));
+    for (size_t i = 0; i < count && !w.full; i++) {
+        struct sm_wr before = w;
+        write_node(n, i, &w);
+        if (w.full) {
+            w = before; /* whole entries only */
+            break;
+        }
+    }
+    reply(ep, SM_CTL_NODES, id, SM_OK, sm_view_of(body, w.n));
+    free(body);
+}
+
+static void take_query(struct net *n, struct ep *ep, uint64_t id, struct sm_view text)
+{
+    SM_CLEANUP(sm_buf_done) struct sm_buf out = SM_BUF(QUERY_REPLY);
+    enum sm_err e = net_query(n, text, &out);
+    reply(ep, SM_CTL_QUERY, id, e, sm_buf_view(&out));
+}
+
+static enum sm_err take(struct net *n, struct ep *ep, const struct sm_ctl_head *h,
+                        struct sm_view body)
+{
+    if (h->type == SM_CTL_HELLO) {
+        return take_hello(n, ep, h->id, body);
+    }
+    if (!ep->is_ready) {
+        return SM_E_STATE;
+    }
+    switch (h->type) {
+    case SM_CTL_PACKET:
+        return take_packet(n, ep, body);
+    case SM_CTL_REPORT:
+        return take_report(n, body);
+    case SM_CTL_OBSERVE:
+        return take_observe(n, body);
+    case SM_CTL_FIND:
+        return take_find(n, ep, h->id, body);
+    case SM_CTL_TASK:
+        return take_task(n, ep, h->id, body);
+    case SM_CTL_NODES:
+        take_nodes(n, ep, h->id);
+        return SM_OK;
+    case SM_CTL_QUERY:
+        take_query(n, ep, h->id, body);
+        return SM_OK;
+    default: /* a number from outside, not one of ours */
+        return SM_E_UNSUPPORTED;
+    }
+}
+
+static void on_read(void *ctx, struct sm_view bytes)
+{
+    struct ep *ep = ctx;
+    struct net *n = ep->net;
+    enum sm_err e = n->node == NULL ? SM_E_STATE : sm_buf_add(&ep->in, bytes.p, bytes.n);
+    size_t at = 0;
+    while (e == SM_OK && ep->in.n - at >= SM_CTL_HEAD) {
+        struct sm_ctl_head h;
+        e = sm_ctl_head_read(sm_view_of(ep->in.p + at, SM_CTL_HEAD), &h);
+        if (e != SM_OK || ep->in.n - at < SM_CTL_HEAD + h.body_n) {
+            break;
+        }
+        e = take(n, ep, &h, sm_view_of(ep->in.p + at + SM_CTL_HEAD, h.body_n));
+        at += SM_CTL_HEAD + h.body_n;
+        if (!ep->is_used) {
+            return; /* ended by what it asked for */
+        }
+    }
+    sm_buf_drop(&ep->in, at);
+    if (e != SM_OK) {
+        sm_child_log(n->self, SM_LOG_WARN, "endpoint-closed", "ep=%u err=%s", ep->id,
+                     sm_err_name(e));
+        ep_free(ep);
+    }
+}
+
+static void on_closed(void *ctx, enum sm_err why)
+{
+    (void)why;
+    ep_free(ctx);
+}
+
+static struct ep *ep_new(struct net *n, int fd, uint8_t kind)
+{
+    static const struct sm_stream_ops ops = {.read = on_read, .closed = on_closed};
+    for (unsigned i = 0; i < NET_ENDPOINTS; i++) {
+        struct ep *ep = &n->eps[i];
+        if (ep->is_used) {
+            continue;
+        }
+        *ep = (struct ep){.net = n, .is_used = true, .kind = kind};
+        ep->in = SM_BUF(2 * (SM_CTL_HEAD + SM_CTL_BODY_MAX));
+        if (sm_stream_new(n->loop, fd, &ops, ep, EP_QUEUE * 2, &ep->stream) == SM_OK) {
+            return ep;
+        }
+        ep->is_used = false;
+        break;
+    }
+    close(fd);
+    return NULL;
+}
+
+void ep_accepted(void *ctx, int fd)
+{
+    struct net *n = ctx;
+    if (ep_count(n, SM_CTL_CLIENT) >= n->config->limits.clients) {
+        close(fd);
+        return;
+    }
+    (void)ep_new(n, fd, SM_CTL_CLIENT);
+}
+
+void ep_add_see(struct net *n, uint64_t instance, int fd)
+{
+    struct ep *ep = ep_new(n, fd, SM_CTL_SEE);
+    if (ep != NULL) {
+        ep->instance = instance;
+        ep->id = (uint32_t)instance;
+    }
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/* net_int: what the files of the net process share.
+ *
+ * net.c drives the node core: connections, signatures, what the store and the SEEs are asked.
+ * net_ep.c speaks wire/ctl.h with the local endpoints.  net_query.c answers people's questions
+ * as JSON. */
+#include "core/node.h"
+#include "crypto/rng.h"
+#include "os/clock.h"
+#include "os/loop.h"
+#include "proc/child_common.h"
+#include "wire/ctl.h"
+#include "wire/fragment.h"
+#include "wire/provider.h"
+#include "wire/see_rpc.h"
+
+enum {
+    NET_CONNS = 256,      /* carriers, half of them not yet proven */
+    NET_ENDPOINTS = 256,  /* clients and SEEs */
+    NET_STARTS = 64,      /* SEE instances being started */
+    NET_FINDS = 64,       /* lookups of endpoints under way */
+    NET_WAITING = 65536,  /* announcements the store made before the core was there */
+    EP_QUEUE = 16 << 20,  /* bytes an endpoint may leave unread */
+    FIRST_SEE_EP = 65536, /* clients are numbered below, SEEs as main numbers them */
+};
+
+struct net;
+
+struct conn {
+    struct net *net;
+    uint32_t id; /* 0: free */
+    struct sm_stream *stream;
+    bool is_dialling;
+    uint64_t handed, told; /* bytes given to the stream, and reported as written */
+};
+
+struct ep {
+    struct net *net;
+    uint32_t id; /* 0: no HELLO yet */
+    bool is_used, is_ready;
+    uint8_t kind;      /* SM_CTL_CLIENT or SM_CTL_SEE; of a SEE's channel from the start */
+    uint64_t instance; /* of a SEE */
+    uint64_t hello_id; /* of the HELLO that waits for its answer */
+    bool has_hello;
+    uint8_t dh_key[32], sign_key[32];
+    uint8_t owner_dh[32]; /* of a SEE: the client it was started for */
+    uint8_t record[512];  /* its ENDPOINT record */
+    size_t record_n;
+    struct sm_wall since;
+    struct sm_stream *stream;
+    struct sm_buf in;
+};
+
+struct see_start {
+    bool is_used;
+    uint64_t handle;   /* of the session request to answer */
+    uint64_t instance; /* 0 until main told it */
+    uint8_t client_dh[32];
+    struct sm_mono since;
+};
+
+struct find {
+    bool is_used;
+    uint32_t generation;
+    uint32_t ep;
+    uint64_t ctl_id;
+    uint16_t type;
+};
+
+struct net {
+    struct sm_self *self;
+    struct sm_loop *loop;
+    const struct sm_config *config;
+    struct sm_anchor anchor;
+    struct sm_node *node; /* NULL until keys told our identity */
+    struct sm_timer *timer;
+    struct sm_rng rng;
+    struct sm_mono started;
+    struct conn conns[NET_CONNS];
+    uint32_t next_accepted;
+    struct ep eps[NET_ENDPOINTS];
+    uint32_t next_client;
+    struct see_start starts[NET_STARTS];
+    struct find finds[NET_FINDS];
+    struct sm_listener *listeners[8];
+    unsigned n_listeners;
+    struct sm_ipc_publish *waiting;
+    size_t n_waiting;
+    uint8_t *scratch; /* input is opened in place, so the core gets a copy it may overwrite */
+    size_t scratch_cap;
+    size_t passport_of; /* length of the node record the endpoints' passports were made of */
+    uint64_t passport_seq;
+    struct sm_wall record_since;
+    bool is_draining;
+};
+
+/* net.c */
+void net_step(struct net *n, struct sm_event *ev); /* fills in the time; drains after it */
+enum sm_err net_certify(struct net *n, struct ep *ep);
+
+/* net_ep.c */
+void ep_accepted(void *ctx, int fd);                       /* a client connected */
+void ep_add_see(struct net *n, uint64_t instance, int fd); /* main passed a SEE's channel */
+void ep_certified(struct net *n, uint64_t id, enum sm_err err, struct sm_view record);
+void ep_packet(struct net *n, const struct sm_action *a);
+void ep_fail(struct net *n, const struct sm_action *a);
+void ep_paths(struct net *n, const struct sm_action *a);
+void ep_found(struct net *n, const struct sm_action *a);
+void ep_renew_passports(struct net *n);
+void ep_see_gone(struct net *n, uint64_t instance);
+struct ep *ep_of_instance(struct net *n, uint64_t instance);
+unsigned ep_count(const struct net *n, uint8_t kind);
+/* Compose an endpoint's passport; false while the node has no record. */
+bool ep_passport(const struct net *n, const struct ep *ep, struct sm_wr *w);
+void ep_free_all(struct net *n);
+
+/* net.c, for net_ep.c: a SEE attached, answer whoever asked for it. */
+void net_see_attached(struct net *n, struct ep *ep);
+
+/* net_query.c: JSON text into out; the error says why not, *out then has words. */
+enum sm_err net_query(struct net *n, struct sm_view text, struct sm_buf *out) SM_MUST;

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What people ask a node: status, nodes, routes, trust, SEEs.  The answers are JSON made with
+ * jansson; nothing is parsed here but the words of the question. */
+#include "os/clock.h"
+#include "proc/net_int.h"
+#include "seemesh/version.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ID_TEXT = SM_B32_LEN(32) + 1, WORD_MAX = 96 };
+
+static json_t *json_id(const struct sm_node_id *id)
+{
+    char text[ID_TEXT];
+    sm_b32(id->b, sizeof id->b, text);
+    return json_string(text);
+}
+
+static json_t *json_q16(uint32_t v)
+{
+    return json_real((double)v / 65536.0);
+}
+
+static json_t *json_ms(struct sm_dur d)
+{
+    return json_real((double)d.ns / 1e6);
+}
+
+static json_t *json_cost(uint64_t sixteenths)
+{
+    return json_real((double)sixteenths / 16.0);
+}
+
+static json_t *json_hop(struct net *n, struct sm_hop hop)
+{
+    const struct sm_node_record *rec = sm_route_node(sm_node_route(n->node), hop);
+    char text[SM_B32_LEN(8) + 1];
+    uint8_t raw[8];
+    sm_put_le64(raw, hop.v);
+    sm_b32(raw, sizeof raw, text);
+    return json_pack("{s:s, s:s}", "hop", text, "owner", rec != NULL ? rec->owner : "");
+}
+
+static json_t *json_flags(uint32_t flags)
+{
+    json_t *list = json_array();
+    if ((flags & SM_NODE_GATEWAY) != 0) {
+        json_array_append_new(list, json_string("gateway"));
+    }
+    if ((flags & SM_NODE_STORE) != 0) {
+        json_array_append_new(list, json_string("store"));
+    }
+    if ((flags & SM_NODE_SEE) != 0) {
+        json_array_append_new(list, json_string("see"));
+    }
+    return list;
+}
+
+/* The node whose id, owner or beginning of an id is `word`; ambiguous or unknown: NOTFOUND. */
+static enum sm_err find_node(struct net *n, const char *word, struct sm_route_info *out)
+{
+    struct sm_route *route = sm_node_route(n->node);
+    size_t count = sm_route_count(route), found = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct sm_route_info info;
+        char id[ID_TEXT];
+        sm_route_info(route, sm_clock_mono(), i, &info);
+        sm_b32(info.id.b, sizeof info.id.b, id);
+        const struct sm_node_record *rec = sm_route_node(route, sm_hop_of(&info.id));
+        bool is_owner = rec != NULL && strcmp(rec->owner, word) == 0;
+        if (is_owner || (strlen(word) >= 4 && strncmp(id, word, strlen(word)) == 0)) {
+            *out = info;
+            found++;
+        }
+    }
+    return found == 1 ? SM_OK : SM_E_NOTFOUND;
+}
+
+/* -- answers ----------------------------------------------------------------------------- */
+
+static json_t *tunnels(struct net *n)
+{
+    json_t *list = json_array();
+    struct sm_node_tunnel t;
+    for (unsigned i = 0; sm_node_tunnel(n->node, i, &t); i++) {
+        json_t *peer = json_hop(n, sm_hop_of(&t.node));
+        json_object_set_new(peer, "rtt_ms", json_ms(t.rtt));
+        json_object_set_new(peer, "dialled_by",
+                            json_string(t.is_outbound ? "this node" : "the peer"));
+        json_object_set_new(
+            peer, "cipher",
+            json_string(t.cipher == SM_AESGCM ? "AES-256-GCM" : "ChaCha20-Poly1305"));
+        json_object_set_new(peer, "sent_bytes", json_integer((json_int_t)t.sent_bytes));
+        json_object_set_new(peer, "received_bytes", json_integer((json_int_t)t.received_bytes));
+        json_array_append_new(list, peer);
+    }
+    return list;
+}
+
+static json_t *packets(const struct sm_node_stats *s)
+{
+    return json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "sent", (json_int_t)s->packets_sent, "delivered",
+        (json_int_t)s->packets_delivered, "forwarded", (json_int_t)s->packets_forwarded,
+        "dropped_queue", (json_int_t)s->dropped_queue, "dropped_no_route",
+        (json_int_t)s->dropped_no_route, "dropped_loop", (json_int_t)s->dropped_loop,
+        "dropped_malformed", (json_int_t)s->dropped_malformed);
+}
+
+static json_t *status(struct net *n)
+{
+    const struct sm_node_record *self = sm_node_self(n->node);
+    struct sm_node_stats s = sm_node_stats(n->node);
+    struct sm_dht_stats dht;
+    struct sm_host_stats host;
+    sm_dht_stats(sm_node_dht(n->node), &dht);
+    sm_host_stats(sm_node_host(n->node), &host);
+    json_t *o = json_object();
+    json_object_set_new(o, "version", json_string(SEEMESH_VERSION));
+    json_object_set_new(o, "name", json_string(n->config->node.name));
+    json_object_set_new(o, "owner", json_string(self->owner));
+    json_object_set_new(o, "node", json_id(&self->node_id));
+    json_object_set_new(o, "mesh", json_string(n->config->node.mesh));
+    json_object_set_new(o, "environment", json_string(sm_env_name(n->anchor.env)));
+    json_object_set_new(o, "root",
+                        json_string(self->platform == SM_PLATFORM_SOFTWARE
+                                        ? "software: proves nothing to a stranger"
+                                        : "hardware"));
+    json_object_set_new(o, "roles", json_flags(self->flags));
+    json_object_set_new(
+        o, "uptime_s",
+        json_integer((json_int_t)(sm_between(n->started, sm_clock_mono()).ns / 1000000000u)));
+    json_object_set_new(o, "nodes",
+                        json_integer((json_int_t)sm_route_count(sm_node_route(n->node))));
+    json_object_set_new(o, "tunnels", tunnels(n));
+    json_object_set_new(o, "packets", packets(&s));
+    json_object_set_new(o, "dht",
+                        json_pack("{s:i, s:i, s:i, s:I, s:I, s:I}", "contacts",
+                                  (int)dht.contacts, "records", (int)dht.records, "published",
+                                  (int)dht.published, "lookups", (json_int_t)dht.lookups,
+                                  "timeouts", (json_int_t)dht.timeouts, "forged",
+                                  (json_int_t)dht.forged));
+    json_object_set_new(o, "sessions",
+                        json_pack("{s:i, s:I, s:I, s:I}", "open", (int)host.sessions, "sent",
+                                  (json_int_t)host.sent, "resent", (json_int_t)host.resent,
+                                  "received", (json_int_t)host.received));
+    json_object_set_new(o, "clients", json_integer((json_int_t)ep_count(n, SM_CTL_CLIENT)));
+    json_object_set_new(o, "sees", json_integer((json_int_t)ep_count(n, SM_CTL_SEE)));
+    json_object_set_new(o, "see_slots", json_integer((json_int_t)n->config->see.slots));
+    return o;
+}
+
+static json_t *nodes(struct net *n)
+{
+    struct sm_route *route = sm_node_route(n->node);
+    json_t *list = json_array();
+    size_t count = sm_route_count(route);
+    for (size_t i = 0; i < count; i++) {
+        struct sm_route_info info;
+        sm_route_info(route, sm_clock_mono(), i, &info);
+        const struct sm_node_record *rec =
+            info.is_self ? sm_node_self(n->node) : sm_route_node(route, sm_hop_of(&info.id));
+        json_t *o = json_object();
+        json_object_set_new(o, "node", json_id(&info.id));
+        json_object_set_new(o, "owner", json_string(rec != NULL ? rec->owner : ""));
+        json_object_set_new(o, "roles", json_flags(rec != NULL ? rec->flags : 0));
+        json_object_set_new(o, "self", json_boolean(info.is_self));
+        json_object_set_new(o, "neighbour", json_boolean(info.is_neighbour));
+        json_object_set_new(o, "reachable", json_boolean(info.is_reachable || info.is_self));
+        json_object_set_new(o, "trust", json_q16(info.is_self ? 65536 : info.trust_q16));
+        json_object_set_new(o, "path_cost_ms", json_cost(info.cost));
+        json_object_set_new(o, "links", json_integer(info.n_links));
+        json_array_append_new(list, o);
+    }
+    return json_pack("{s:o}", "nodes", list);
+}
+
+static json_t *one_path(struct net *n, const struct sm_route_explain *x, unsigned i)
+{
+    json_t *hops = json_array();
+    for (unsigned h = 0; h < x->paths[i].n; h++) {
+        const struct sm_route_hop_cost *c = &x->hops[i][h];
+        json_t *o = json_hop(n, c->hop);
+        json_object_set_new(o, "latency_ms", json_cost(c->latency));
+        json_object_set_new(o, "queue_ms", json_cost(c->queue));
+        json_object_set_new(o, "trust_ms", json_cost(c->trust));
+        json_object_set_new(o, "penalty_ms", json_cost(c->penalty));
+        json_object_set_new(o, "trust", json_q16(c->trust_q16));
+        json_array_append_new(hops, o);
+    }
+    return json_pack("{s:o, s:o}", "cost_ms", json_cost(x->paths[i].cost), "hops", hops);
+}
+
+static json_t *route(struct net *n, const struct sm_route_info *to)
+{
+    static const char *const why[] = {[SM_ROUTE_LOW_TRUST] = "trust is too low",
+                                      [SM_ROUTE_SILENT] = "packets through it were lost",
+                                      [SM_ROUTE_NO_LINK] = "no link that both ends announce"};
+    struct sm_route_explain x;
+    sm_route_explain(sm_node_route(n->node), sm_clock_mono(), sm_hop_of(&to->id), &x);
+    json_t *list = json_array(), *avoided = json_array();
+    for (unsigned i = 0; i < x.n_paths; i++) {
+        json_array_append_new(list, one_path(n, &x, i));
+    }
+    for (unsigned i = 0; i < x.n_losses; i++) {
+        json_t *o = json_hop(n, x.losses[i].hop);
+        json_object_set_new(o, "why", json_string(why[x.losses[i].why]));
+        json_object_set_new(o, "trust", json_q16(x.losses[i].trust_q16));
+        json_array_append_new(avoided, o);
+    }
+    return json_pack("{s:o, s:o, s:o}", "to", json_id(&to->id), "paths", list, "avoided",
+                     avoided);
+}
+
+static json_t *trust(struct net *n, const struct sm_route_info *of)
+{
+    struct sm_trust_explain x;
+    if (sm_trust_explain(sm_node_trust(n->node), sm_clock_mono(), &of->id, &x) != SM_OK) {
+        return NULL;
+    }
+    json_t *rows = json_array(), *seen = json_object();
+    for (unsigned i = 0; i < SM_TRUST_ROWS; i++) {
+        json_array_append_new(rows, json_pack("{s:s, s:o, s:o, s:s}", "what", x.rows[i].what,
+                                              "value", json_q16(x.rows[i].value_q16), "without",
+                                              json_q16(x.rows[i].without_q16), "raise",
+                                              x.rows[i].raise));
+    }
+    for (unsigned k = 0; k < SM_TRUST_KINDS; k++) {
+        json_object_set_new(seen, sm_trust_kind_words((enum sm_trust_kind)k),
+                            json_integer((json_int_t)x.seen[k]));
+    }
+    return json_pack("{s:o, s:o, s:o, s:o, s:i, s:o}", "node", json_id(&of->id), "trust",
+                     json_q16(x.t_q16), "inputs", rows, "seen", seen, "strikes", (int)x.strikes,
+                     "quarantine_left_ms", json_ms(x.quarantine_left));
+}
+
+static json_t *sees(struct net *n)
+{
+    json_t *list = json_array();
+    for (unsigned i = 0; i < NET_ENDPOINTS; i++) {
+        const struct ep *ep = &n->eps[i];
+        if (ep->is_used && ep->kind == SM_CTL_SEE) {
+            uint64_t age = ep->is_ready ? sm_clock_wall().s - ep->since.s : 0;
+            json_array_append_new(list, json_pack("{s:I, s:I, s:b, s:I}", "instance",
+                                                  (json_int_t)ep->instance, "endpoint",
+                                                  (json_int_t)ep->id, "ready", ep->is_ready,
+                                                  "age_s", (json_int_t)age));
+        }
+    }
+    return json_pack("{s:o, s:i}", "sees", list, "slots", (int)n->config->see.slots);
+}
+
+enum sm_err net_query(struct net *n, struct sm_view text, struct sm_buf *out)
+{
+    char words[WORD_MAX + 1] = "", *arg;
+    if (text.n > WORD_MAX || (text.n > 0 && memchr(text.p, '\0', text.n) != NULL)) {
+        return SM_E_INVALID;
+    }
+    memcpy(words, text.p, text.n);
+    words[text.n] = '\0';
+    arg = strchr(words, ' ');
+    if (arg != NULL) {
+        *arg++ = '\0';
+    }
+    struct sm_route_info info;
+    json_t *o = NULL;
+    if (strcmp(words, "status") == 0) {
+        o = status(n);
+    } else if (strcmp(words, "nodes") == 0) {
+        o = nodes(n);
+    } else if (strcmp(words, "sees") == 0) {
+        o = sees(n);
+    } else if (arg != NULL && (strcmp(words, "route") == 0 || strcmp(words, "trust") == 0)) {
+        SM_TRY(find_node(n, arg, &info));
+        o = words[0] == 'r' ? route(n, &info) : trust(n, &info);
+    }
+    if (o == NULL) {
+        return SM_E_NOTFOUND;
+    }
+    char *json = json_dumps(o, JSON_COMPACT);
+    json_decref(o);
+    enum sm_err e = json == NULL ? SM_E_NOMEM : sm_buf_add(out, json, strlen(json));
+    free(json);
+    return e;
+}
