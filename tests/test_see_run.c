@@ -26,6 +26,15 @@ static struct sm_engine engine;
 
 /* -- helpers ----------------------------------------------------------------------------- */
 
+/* Marsaglia's xorshift: never zero when x is not. */
+static uint64_t next_random(uint64_t x)
+{
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    return x;
+}
+
 #define WASI_IMPORT(name, type)                                                                \
     "(import \"wasi_snapshot_preview1\" \"" name "\" (func $" name " " type "))"
 #define FD_WRITE  WASI_IMPORT("fd_write", "(param i32 i32 i32 i32) (result i32)")
@@ -134,7 +143,7 @@ static void output_equals_input(void)
     T_OK(sm_buf_room(&input, N, &p));
     uint64_t x = t_seed() | 1;
     for (size_t i = 0; i < N; i++) {
-        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+        x = next_random(x);
         p[i] = (uint8_t)x;
     }
     struct sm_run_spec spec = {.limits = small_limits(), .input = {p, N}};
@@ -265,7 +274,7 @@ static void wordstat_equals_the_native_program(void)
     build_examples();
     uint64_t x = t_seed() | 1;
     for (int i = 0; i < 20000; i++) {
-        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+        x = next_random(x);
         T_OK(sm_buf_printf(&text, "%c%llx%s", i % 9 == 0 ? '\n' : ' ',
                            (unsigned long long)x % 3000, i % 31 == 0 ? "\xc3\xa9" : ""));
     }
@@ -298,7 +307,7 @@ static void csvstat_equals_the_native_program(void)
     T_OK(sm_buf_add(&other, header, sizeof header - 1));
     uint64_t x = t_seed() | 1;
     for (int i = 0; i < 2000; i++) {
-        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+        x = next_random(x);
         size_t at = table.n;
         T_OK(sm_buf_printf(&table, "%d,-%llu.%06llu,\"x,\n%s\"\n", i,
                            (unsigned long long)x % 100000,
