@@ -32,7 +32,6 @@
 #define HALF_LIFE_NS   4000000000u  /* of measured round trips */
 #define FIRST_GUESS_NS 10000000u    /* a round trip before the first measurement */
 #define SAMPLE_NS_MAX  60000000000u /* a minute; longer is as bad */
-#define UNIT_NS        62500u       /* 1/16 ms */
 
 /* -- slots and their order --------------------------------------------------------------- */
 
@@ -524,7 +523,7 @@ bool sm_route_is_neighbour(const struct sm_route *r, struct sm_hop hop)
 
 uint32_t sm_route_link_units(const struct route_link *l)
 {
-    return (uint32_t)((l->rtt_ns / 2 + l->queue_ns) / UNIT_NS);
+    return (uint32_t)((l->rtt_ns / 2 + l->queue_ns) / SM_ROUTE_UNIT_NS);
 }
 
 static struct route_link *link_free(struct sm_route *r)

@@ -10,7 +10,8 @@
 
 #include "crypto/rng.h"
 
-#define SM_ROUTE_NONE UINT32_MAX
+#define SM_ROUTE_NONE    UINT32_MAX
+#define SM_ROUTE_UNIT_NS 62500u /* costs are in 1/16 ms */
 
 /* The two kinds of record that flood, as indexes. */
 enum flooded { FLOODED_NODE, FLOODED_LINKS, FLOODED_KINDS };

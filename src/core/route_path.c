@@ -451,7 +451,7 @@ static struct sm_route_hop_cost hop_cost(struct sm_route *r, struct sm_hop from,
     c.latency = above(all, c.trust + c.penalty);
     const struct route_link *l = sm_route_link_of(r, to);
     if (l != NULL && from.v == sm_hop_of(&r->slots[r->self].id).v) {
-        c.queue = (uint32_t)(l->queue_ns / 62500u);
+        c.queue = (uint32_t)(l->queue_ns / SM_ROUTE_UNIT_NS);
         c.queue = c.queue < c.latency ? c.queue : c.latency;
         c.latency -= c.queue;
     }
