@@ -14,7 +14,8 @@ struct sm_self {
     struct sm_ipc *main;
     struct sm_ipc *peers[SM_PROGS];
     struct sm_config config;
-    bool has_config, is_stopping;
+    bool is_started, is_over; /* between the two, the role gets messages */
+    bool is_stopping;
     enum sm_log_level level;
     struct sm_confine_has has;
     int exit_code;
@@ -52,6 +53,7 @@ void sm_child_log(struct sm_self *self, enum sm_log_level level, const char *eve
 void sm_child_fail(struct sm_self *self)
 {
     self->exit_code = 1;
+    self->is_over = true;
     sm_loop_stop(self->loop);
 }
 
@@ -88,7 +90,9 @@ static void peer_closed(void *ctx, struct sm_ipc *ch, enum sm_err why)
 static void peer_message(void *ctx, struct sm_ipc *ch, const struct sm_ipc_msg *m)
 {
     struct sm_self *self = ctx;
-    self->ops->message(self->ctx, ch, m);
+    if (!self->is_over) { /* no message with a descriptor passes between peers */
+        self->ops->message(self->ctx, ch, m);
+    }
 }
 
 static enum sm_err take_peer(struct sm_self *self, const struct sm_ipc_msg *m)
@@ -96,7 +100,7 @@ static enum sm_err take_peer(struct sm_self *self, const struct sm_ipc_msg *m)
     static const struct sm_ipc_ops ops = {.message = peer_message, .closed = peer_closed};
     uint8_t prog = m->body.n == 1 ? m->body.p[0] : SM_PROGS;
     struct sm_ipc *ch = NULL;
-    if (prog >= SM_PROGS || prog == SM_PROG_MAIN || !self->has_config) {
+    if (prog >= SM_PROGS || prog == SM_PROG_MAIN || !self->is_started) {
         (void)close(m->fd);
         return SM_E_MALFORMED;
     }
@@ -126,9 +130,9 @@ static enum sm_err take_config(struct sm_self *self, struct sm_view text)
     struct sm_config_problem why;
     char has[SM_CONFINE_TEXT];
     SM_TRY(sm_config_parse(text, NULL, &self->config, &why));
-    self->has_config = true;
     self->level = (enum sm_log_level)self->config.log.level;
     SM_TRY(self->ops->start(self->ctx, self));
+    self->is_started = true;
     sm_confine_print(&self->has, has);
     return sm_ipc_send(self->main, SM_IPC_READY, 0, sm_view_str(has), -1);
 }
@@ -145,16 +149,28 @@ static enum sm_err take_level(struct sm_self *self, struct sm_view body)
 static void take_shutdown(struct sm_self *self)
 {
     self->is_stopping = true;
-    if (self->ops->stop != NULL && self->has_config) {
+    if (self->ops->stop != NULL && self->is_started) {
         self->ops->stop(self->ctx);
     }
+    self->is_over = true;
     sm_loop_stop(self->loop);
+}
+
+static void drop_fd(const struct sm_ipc_msg *m)
+{
+    if (m->fd >= 0) {
+        (void)close(m->fd);
+    }
 }
 
 static void main_message(void *ctx, struct sm_ipc *ch, const struct sm_ipc_msg *m)
 {
     struct sm_self *self = ctx;
     enum sm_err e = SM_OK;
+    if (self->is_over) { /* what came behind the message that ended us */
+        drop_fd(m);
+        return;
+    }
     if (m->type == SM_IPC_CONFIG) {
         e = take_config(self, m->body);
     } else if (m->type == SM_IPC_PEER) {
@@ -163,12 +179,10 @@ static void main_message(void *ctx, struct sm_ipc *ch, const struct sm_ipc_msg *
         e = take_level(self, m->body);
     } else if (m->type == SM_IPC_SHUTDOWN) {
         take_shutdown(self);
-    } else if (self->has_config) {
+    } else if (self->is_started) {
         self->ops->message(self->ctx, ch, m);
     } else {
-        if (m->fd >= 0) {
-            (void)close(m->fd);
-        }
+        drop_fd(m);
         e = SM_E_STATE;
     }
     if (e != SM_OK) {
@@ -193,7 +207,7 @@ static void main_closed(void *ctx, struct sm_ipc *ch, enum sm_err why)
 static void on_turn(void *ctx)
 {
     struct sm_self *self = ctx;
-    if (self->ops->turn != NULL && self->has_config) {
+    if (self->ops->turn != NULL && self->is_started && !self->is_over) {
         self->ops->turn(self->ctx);
     }
 }

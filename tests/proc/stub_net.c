@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A net that asks keys for everything it may, and for what it may not, and logs the answers:
+ * tests/proc/daemon reads them.  Argument-less, like every program under main; what to do comes
+ * by the name of the node: "good" asks, "evil" breaks the table, "crash" dies once it is up. */
+#include "attest/anchor.h"
+#include "crypto/suite.h"
+#include "os/clock.h"
+#include "proc/child_common.h"
+#include "wire/sign.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct stub {
+    struct sm_self *self;
+    const struct sm_suite *suite;
+    struct sm_anchor anchor;
+    struct sm_ipc_identity id;
+    uint8_t endorsement[512];
+    uint8_t node[SM_NODE_RECORD_MAX];
+    size_t node_n;
+    unsigned listeners;
+};
+
+static void node_record(struct stub *s, struct sm_node_record *out)
+{
+    struct sm_wall now = sm_clock_wall();
+    *out = (struct sm_node_record){.node_id = s->id.node_id,
+                                   .index = s->id.index,
+                                   .platform = s->id.platform,
+                                   .endorsement_n = (uint16_t)s->id.endorsement.n};
+    out->head = (struct sm_record_head){
+        .network = s->anchor.network, .seq = 1, .not_before = now, .expires = {now.s + 3600}};
+    memcpy(out->sign_key, s->id.sign_key, 32);
+    memset(out->dh_key, 9, 32);
+    memcpy(out->measurement, s->id.measurement, 48);
+    memcpy(out->owner, "test", 5);
+    memcpy(out->endorsement, s->endorsement, out->endorsement_n);
+}
+
+static void ask_record(struct stub *s, struct sm_ipc *keys, uint64_t id,
+                       const struct sm_node_record *r)
+{
+    uint8_t record[SM_NODE_RECORD_MAX], request[SM_NODE_RECORD_MAX + 8];
+    struct sm_wr w = sm_wr_init(record, sizeof record);
+    struct sm_wr q = sm_wr_init(request, sizeof request);
+    sm_node_record_write(r, &w);
+    sm_sign_record_write(sm_view_of(record, w.n), &q);
+    if (id == 1) {
+        memcpy(s->node, record, w.n);
+        s->node_n = w.n;
+    }
+    if (sm_ipc_send(keys, SM_IPC_SIGN, id, sm_view_of(request, q.n), -1) != SM_OK) {
+        abort();
+    }
+}
+
+static void ask_certify(struct sm_ipc *keys, uint64_t id, uint8_t kind)
+{
+    uint8_t bytes[SM_IPC_SMALL];
+    struct sm_wr w = sm_wr_init(bytes, sizeof bytes);
+    const struct sm_ipc_certify ask = {.ep = 5, .kind = kind, .sign_key = {1}, .dh_key = {2}};
+    sm_ipc_certify_write(&ask, &w);
+    if (sm_ipc_send(keys, SM_IPC_CERTIFY, id, sm_view_of(bytes, w.n), -1) != SM_OK) {
+        abort();
+    }
+}
+
+static void ask_all(struct stub *s, struct sm_ipc *keys)
+{
+    struct sm_node_record r;
+    uint8_t bytes[SM_SIGN_EVIDENCE_MAX];
+    struct sm_wr w = sm_wr_init(bytes, sizeof bytes);
+    const struct sm_binding binding = {.role = SM_ROLE_INITIATOR, .h = {1}};
+    node_record(s, &r);
+    ask_record(s, keys, 1, &r); /* its own record */
+    r.node_id.b[0] ^= 1;
+    ask_record(s, keys, 2, &r); /* another node's */
+    r.node_id.b[0] ^= 1;
+    r.head.expires.s += 48 * 3600;
+    ask_record(s, keys, 3, &r); /* for two days */
+    r.head.expires.s -= 48 * 3600;
+    r.measurement[0] ^= 1;
+    ask_record(s, keys, 4, &r); /* of other programs */
+    r.measurement[0] ^= 1;
+    r.head.network ^= 1;
+    ask_record(s, keys, 5, &r); /* in another mesh */
+    sm_sign_evidence_write(&binding, &w);
+    if (sm_ipc_send(keys, SM_IPC_SIGN, 6, sm_view_of(bytes, w.n), -1) != SM_OK ||
+        sm_ipc_send(keys, SM_IPC_SIGN, 7, sm_view_str("\x01garbage"), -1) != SM_OK) {
+        abort();
+    }
+    ask_certify(keys, 8, SM_ENDPOINT_CLIENT);
+    ask_certify(keys, 9, SM_ENDPOINT_SEE);
+}
+
+/* The whole check a peer would make of our record and a client's passport. */
+static const char *verdict(struct stub *s, uint64_t id, struct sm_view body)
+{
+    uint8_t passport[SM_PASSPORT_MAX];
+    struct sm_node_record node;
+    struct sm_passport p;
+    if (id == 1 && body.n == SM_RECORD_SIG && s->node_n + body.n <= sizeof s->node) {
+        memcpy(s->node + s->node_n, body.p, body.n);
+        s->node_n += body.n;
+        enum sm_err e = sm_node_record_verify(s->suite, &s->anchor, sm_clock_wall(),
+                                              sm_view_of(s->node, s->node_n), &node);
+        return e == SM_OK ? "believed" : sm_err_name(e);
+    }
+    if (id == 8) {
+        struct sm_wr w = sm_wr_init(passport, sizeof passport);
+        sm_passport_write(sm_view_of(s->node, s->node_n), body, &w);
+        enum sm_err e = sm_passport_verify(s->suite, &s->anchor, sm_clock_wall(),
+                                           sm_view_of(passport, w.n), &p);
+        return e == SM_OK ? "believed" : sm_err_name(e);
+    }
+    return body.n > 0 ? "bytes" : "empty";
+}
+
+static void on_message(void *ctx, struct sm_ipc *ch, const struct sm_ipc_msg *m)
+{
+    struct stub *s = ctx;
+    enum sm_err e;
+    struct sm_view body;
+    if (m->fd >= 0) {
+        (void)close(m->fd);
+        s->listeners++;
+        sm_child_log(s->self, SM_LOG_NOTICE, "got-listener", "n=%u", s->listeners);
+    } else if (m->type == SM_IPC_IDENTITY && sm_ipc_identity_read(m->body, &s->id) == SM_OK) {
+        if (strcmp(sm_self_config(s->self)->node.name, "crash") == 0) {
+            _exit(9);
+        }
+        memcpy(s->endorsement, s->id.endorsement.p, s->id.endorsement.n);
+        ask_all(s, ch);
+    } else if (sm_ipc_answer_read(m->body, &e, &body) == SM_OK) {
+        sm_child_log(s->self, SM_LOG_NOTICE, "answer", "id=%u error=%s result=%s",
+                     (unsigned)m->id, sm_err_name(e),
+                     e == SM_OK ? verdict(s, m->id, body) : "-");
+    }
+}
+
+static void on_peer(void *ctx, enum sm_prog peer, struct sm_ipc *ch)
+{
+    struct stub *s = ctx;
+    sm_child_log(s->self, SM_LOG_NOTICE, ch != NULL ? "peer-there" : "peer-gone", "peer=%s",
+                 sm_prog_name(peer));
+    /* A frame the table does not have, past our own sender's assertion. */
+    if (ch != NULL && strcmp(sm_self_config(s->self)->node.name, "evil") == 0) {
+        static const uint8_t frame[SM_IPC_HEADER] = {0, 0, 0, 0, SM_IPC_CONFIG};
+        for (int fd = 4; fd < 64; fd++) {
+            if (sm_unix_is_socket(fd)) {
+                ssize_t put = write(fd, frame, sizeof frame);
+                (void)put;
+            }
+        }
+    }
+}
+
+static enum sm_err on_start(void *ctx, struct sm_self *self)
+{
+    struct stub *s = ctx;
+    s->self = self;
+    s->suite = sm_suite_real();
+    SM_TRY(sm_config_anchor(sm_self_config(self), &s->anchor));
+    return sm_child_confine(self, NULL, 0, 0, SM_CALLS_CONNECT);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct sm_child_ops ops = {
+        .start = on_start, .peer = on_peer, .message = on_message};
+    static struct stub s;
+    return sm_child_main(SM_PROG_NET, &ops, &s, argc, argv);
+}
