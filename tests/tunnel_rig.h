@@ -13,6 +13,7 @@
 #include "crypto/suite_sim.h"
 #include "t.h"
 
+#define RIG_T0   ((struct sm_mono){1000000000u})
 #define RIG_WALL ((struct sm_wall){1700000000u})
 
 struct rig_node {
@@ -225,4 +226,92 @@ static inline void rig_run(struct rig_end *a, struct rig_end *b, struct sm_mono 
         rig_carry(a, b, now);
         rig_carry(b, a, now);
     }
+}
+
+/* -- a peer that follows the protocol as far as it likes ----------------------------------- */
+
+/* Speaks to one end by hand. */
+struct rogue {
+    struct sm_handshake hand;
+    struct sm_channel out, in;
+    struct sm_binding own; /* of its own evidence */
+    struct rig_node *node;
+    uint8_t stolen[SM_TFRAME_MAX]; /* the victim's EVIDENCE payload */
+    size_t stolen_n;
+};
+
+static inline void rogue_shake(struct rogue *r, struct rig_mesh *m, struct rig_node *node,
+                               struct rig_end *victim, bool is_dialer)
+{
+    *r = (struct rogue){.node = node};
+    sm_handshake_init(&r->hand, m->suite, &m->anchor, is_dialer, SM_AESGCM, &node->dh, NULL);
+    uint8_t buf[SM_HANDSHAKE_OUT];
+    struct sm_wr w = sm_wr_init(buf, sizeof buf);
+    if (is_dialer) {
+        T_OK(sm_handshake_start(&r->hand, &m->rng, &w));
+        rig_give(victim, RIG_T0, buf, w.n);
+    } else {
+        rig_drain(victim, RIG_T0);
+    }
+    while (!sm_handshake_is_done(&r->hand)) {
+        size_t n = SM_HAND_HEAD + victim->wire.p[8];
+        w = sm_wr_init(buf, sizeof buf);
+        T_OK(sm_handshake_read(&r->hand, &m->rng, victim->wire.p,
+                               sm_view_of(victim->wire.p + SM_HAND_HEAD, n - SM_HAND_HEAD),
+                               &w));
+        sm_buf_drop(&victim->wire, n);
+        if (w.n > 0) {
+            rig_give(victim, RIG_T0, buf, w.n);
+        }
+    }
+    struct sm_dh_pub remote;
+    struct sm_secret32 k_out, k_in;
+    T_OK(sm_noise_remote(&r->hand.noise, &remote));
+    r->own = (struct sm_binding){.role = is_dialer ? SM_ROLE_INITIATOR : SM_ROLE_RESPONDER,
+                                 .lease_seq = 1};
+    memcpy(r->own.h, sm_noise_hash(&r->hand.noise).p, 32);
+    memcpy(r->own.pk_self, node->dh.pub.b, 32);
+    memcpy(r->own.pk_peer, remote.b, 32);
+    T_OK(sm_noise_split(&r->hand.noise, &k_out, &k_in));
+    T_OK(sm_channel_init(&r->out, m->suite, SM_AESGCM, &k_out));
+    T_OK(sm_channel_init(&r->in, m->suite, SM_AESGCM, &k_in));
+}
+
+static inline void rogue_done(struct rogue *r)
+{
+    sm_channel_done(&r->out);
+    sm_channel_done(&r->in);
+}
+
+static inline void rogue_send(struct rogue *r, struct rig_end *victim, uint8_t type,
+                              struct sm_view payload)
+{
+    static uint8_t buf[SM_TFRAME_MAX];
+    sm_channel_compose(buf, type, payload);
+    T_OK(sm_channel_seal(&r->out, buf));
+    rig_give(victim, RIG_T0, buf, sm_tframe_bytes(payload.n));
+}
+
+/* Open the next frame the victim sent. */
+static inline uint8_t rogue_read(struct rogue *r, struct rig_end *victim,
+                                 struct sm_view *payload)
+{
+    struct sm_tframe f;
+    T_TRUE(victim->wire.n >= SM_TFRAME_HEAD);
+    T_OK(sm_tframe_read(victim->wire.p, SM_TFRAME_PAYLOAD_MAX, &f));
+    memcpy(r->stolen, victim->wire.p, SM_TFRAME_HEAD + f.n);
+    sm_buf_drop(&victim->wire, SM_TFRAME_HEAD + f.n);
+    T_OK(sm_channel_open(&r->in, &f, r->stolen, payload));
+    return f.type;
+}
+
+static inline void rogue_show(struct rogue *r, struct rig_end *victim,
+                              const struct sm_binding *b, struct sm_view record)
+{
+    uint8_t ev[SM_EVIDENCE_MAX], buf[SM_TFRAME_EVIDENCE_MAX];
+    struct sm_wr e = sm_wr_init(ev, sizeof ev), w = sm_wr_init(buf, sizeof buf);
+    T_OK(sm_attest_collect_dev(r->node->suite, &r->node->sign, &r->node->platform, RIG_WALL, b,
+                               &e));
+    sm_evidence_frame_write(&(struct sm_evidence_frame){1, record, sm_view_of(ev, e.n)}, &w);
+    rogue_send(r, victim, SM_TFRAME_EVIDENCE, sm_view_of(buf, w.n));
 }
