@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "t.h"
 #include "attest/dev.h"
+#include "attest/evidence.h"
 #include "crypto/suite_sim.h"
 
 #define NOW ((struct sm_wall){1700000000u})
@@ -417,7 +418,7 @@ int main(int argc, char **argv)
 #else
 
 /* Without the development root, software is refused whatever it shows. */
-static void software_is_always_refused(void)
+static void evidence_of_software_is_always_refused(void)
 {
     uint8_t key[32] = {0}, measurement[48] = {0};
     struct sm_attester who = {SM_PLATFORM_SOFTWARE, key, measurement};
@@ -429,9 +430,34 @@ static void software_is_always_refused(void)
     T_EQ(why.r[0].code, SM_REASON_PLATFORM);
 }
 
+static void a_well_signed_software_node_is_refused_in_development_too(void)
+{
+    const struct sm_suite *suite = sm_suite_real();
+    struct sm_sign_pair node;
+    struct sm_anchor dev;
+    struct sm_secret32 seed = {{1}};
+    uint8_t rec_buf[SM_NODE_RECORD_MAX], sign_buf[SM_RECORD_TO_SIGN_MAX];
+    struct sm_wr w = sm_wr_init(rec_buf, sizeof rec_buf);
+    struct sm_wr m = sm_wr_init(sign_buf, sizeof sign_buf);
+    struct sm_sig sig;
+    struct sm_node_record out, rec = {.head = {.not_before = NOW, .expires = {NOW.s + 60}}};
+    sm_sign_pair_from(suite, &seed, &node);
+    T_OK(sm_anchor_make(SM_ENV_DEV, "clinic", (const uint8_t(*)[32])node.pub.b, 1, &dev));
+    rec.head.network = dev.network;
+    memcpy(rec.sign_key, node.pub.b, 32);
+    sm_node_record_write(&rec, &w);
+    sm_record_to_sign(sm_view_of(w.p, w.n), &m);
+    suite->sign(&node, sm_view_of(m.p, m.n), &sig);
+    sm_wr_bytes(&w, sig.b, sizeof sig.b);
+    T_ERR(sm_node_record_verify(suite, &dev, NOW, sm_view_of(w.p, w.n), &out), SM_E_REFUSED);
+}
+
 int main(int argc, char **argv)
 {
-    static const struct t_case cases[] = {T_CASE(software_is_always_refused)};
+    static const struct t_case cases[] = {
+        T_CASE(evidence_of_software_is_always_refused),
+        T_CASE(a_well_signed_software_node_is_refused_in_development_too),
+    };
     return t_main(cases, SM_COUNT(cases), argc, argv);
 }
 
