@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* seemesh-compile: from a module's raw bytes to a shared object in the cache.
  *
- * The module is checked and re-encoded by our own code; only that canonical form reaches
- * wasm2c and gcc.  Everything runs without network and with files closed off: this process may
- * read the toolchain and change the cache directory, the tools only one build folder in it.
+ * The module is checked and re-encoded by our own code, in a process of its own without the
+ * cache's key; only that canonical form reaches wasm2c and gcc.  Everything runs without
+ * network and with files closed off: this process may read the toolchain and change the cache
+ * directory, the tools only one build folder in it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +19,7 @@
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -348,11 +350,92 @@ static enum sm_err build(struct job *j, bool has_imports, struct sm_buf *so)
     return e;
 }
 
+/* -- checking ---------------------------------------------------------------------------- */
+
+/* What the checking process answers, in front of the canonical module. */
+struct checked {
+    int32_t err;
+    uint32_t imports;
+    struct sm_wasm_fault fault;
+};
+
+static enum sm_err write_two(int fd, const void *head, size_t head_n, struct sm_view body)
+{
+    struct iovec iov[2] = {{(void *)(uintptr_t)head, head_n},
+                           {(void *)(uintptr_t)body.p, body.n}};
+    struct iovec *at = iov;
+    for (int n = 2; n > 0;) {
+        ssize_t done = writev(fd, at, n);
+        if (done < 0) {
+            return SM_E_IO;
+        }
+        for (; n > 0 && (size_t)done >= at->iov_len; n--, at++) {
+            done -= (ssize_t)at->iov_len;
+        }
+        if (n > 0) {
+            at->iov_base = (uint8_t *)at->iov_base + done;
+            at->iov_len -= (size_t)done;
+        }
+    }
+    return SM_OK;
+}
+
+/* The only code that parses what a stranger wrote: without the key, without files, and able
+ * to do nothing but compute and answer. */
+static _Noreturn void check_here(struct job *j, int out)
+{
+    explicit_bzero(j->cache.mac_key, sizeof j->cache.mac_key);
+    struct checked c = {.err = SM_E_FAILED};
+    struct sm_wasm_info info = {0};
+    if (sm_confine_files(NULL, 0) != SM_OK || sm_confine_limit(RLIMIT_CPU, 20, 20) != SM_OK ||
+        sm_confine_parser() != SM_OK) {
+        _exit(1);
+    }
+    c.err = sm_wasm_check(sm_buf_view(&j->raw), &j->canonical, &info, &c.fault);
+    c.imports = info.imports;
+    _exit(write_two(out, &c, sizeof c, sm_buf_view(&j->canonical)) == SM_OK ? 0 : 1);
+}
+
+static enum sm_err take_checked(struct job *j, int in, bool *has_imports)
+{
+    struct checked c;
+    SM_CLEANUP(sm_buf_done) struct sm_buf answer = SM_BUF(sizeof c + CANONICAL_MAX);
+    SM_TRY(read_all(in, &answer));
+    if (answer.n < sizeof c) {
+        return explain(j, SM_E_FAILED, "the module check did not finish");
+    }
+    memcpy(&c, answer.p, sizeof c);
+    c.fault.reason[sizeof c.fault.reason - 1] = '\0';
+    j->result.fault = c.fault;
+    *has_imports = c.imports > 0;
+    SM_TRY(sm_err_from_i32(c.err));
+    return sm_buf_add(&j->canonical, answer.p + sizeof c, answer.n - sizeof c);
+}
+
+static enum sm_err check(struct job *j, bool *has_imports)
+{
+    int fds[2], status;
+    if (pipe2(fds, O_CLOEXEC) != 0) {
+        return SM_E_IO;
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        check_here(j, fds[1]);
+    }
+    (void)close(fds[1]);
+    enum sm_err e = pid > 0 ? take_checked(j, fds[0], has_imports) : SM_E_IO;
+    (void)close(fds[0]);
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+        continue;
+    }
+    return e;
+}
+
 static enum sm_err check_and_build(struct job *j, struct sm_buf *so)
 {
-    struct sm_wasm_info info;
-    SM_TRY(sm_wasm_check(sm_buf_view(&j->raw), &j->canonical, &info, &j->result.fault));
-    return build(j, info.imports > 0, so);
+    bool has_imports = false;
+    SM_TRY(check(j, &has_imports));
+    return build(j, has_imports, so);
 }
 
 /* Under the key's lock: find the entry, or make it. */

@@ -196,6 +196,19 @@ enum sm_err sm_confine_instance(void)
     return install(&f);
 }
 
+enum sm_err sm_confine_parser(void)
+{
+    struct filter f = {.n = 0};
+    op_begin(&f);
+    allow_instance_calls(&f);
+    op_call(&f, SYS_munmap, SECCOMP_RET_ALLOW);
+    op_call(&f, SYS_mremap, SECCOMP_RET_ALLOW);
+    op_call(&f, SYS_brk, SECCOMP_RET_ALLOW);
+    op_call_without(&f, SYS_mmap, OFFSET(args[2]), PROT_EXEC);
+    op_return(&f, SECCOMP_RET_KILL_PROCESS);
+    return install(&f);
+}
+
 enum sm_err sm_confine_zygote(void)
 {
     static const long calls[] = {

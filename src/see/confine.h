@@ -26,7 +26,8 @@ enum sm_err sm_confine_files(const struct sm_confine_path *paths, size_t n) SM_M
 /* System calls: each kills the process on the first forbidden call. */
 enum sm_err sm_confine_zygote(void) SM_MUST; /* fork instances and talk to the supervisor */
 enum sm_err
-sm_confine_instance(void) SM_MUST; /* vectored read and write, memory, clocks, exit */
+sm_confine_instance(void) SM_MUST;           /* vectored read and write, memory, clocks, exit */
+enum sm_err sm_confine_parser(void) SM_MUST; /* as an instance, and plain memory */
 /* The toolchain may do what compilers do; network, tracing, namespaces and keys give EPERM. */
 enum sm_err sm_confine_toolchain(void) SM_MUST;
 

@@ -183,7 +183,7 @@ static enum sm_err read_functions(struct wasm *w)
     return SM_OK;
 }
 
-/* Limits of a table or memory; max is `cap` when the module gives none. */
+/* Limits of a table or memory; max is `cap` when the module gives none, and may be above it. */
 static enum sm_err read_limits(struct wasm *w, uint32_t cap, uint32_t *min, uint32_t *max)
 {
     uint8_t flags = sm_rd_u8(&w->r);
@@ -206,7 +206,7 @@ static enum sm_err read_limits(struct wasm *w, uint32_t cap, uint32_t *min, uint
         return wasm_refuse(w, "size %u, more than %u", lo, cap);
     }
     *min = lo;
-    *max = hi < cap ? hi : cap;
+    *max = hi;
     return SM_OK;
 }
 
@@ -236,7 +236,7 @@ static enum sm_err read_memories(struct wasm *w)
     if (n == 1) {
         wasm_mark(w);
         SM_TRY(read_limits(w, SM_WASM_PAGES_MAX + 1u, &w->pages_min, &w->pages_max));
-        if (w->pages_min > SM_WASM_PAGES_MAX) {
+        if (w->pages_min > SM_WASM_PAGES_MAX || w->pages_max > SM_WASM_PAGES_MAX + 1u) {
             return wasm_refuse(w, "more than %d pages of memory", SM_WASM_PAGES_MAX);
         }
         if (w->pages_max > SM_WASM_PAGES_MAX) {
