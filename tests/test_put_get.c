@@ -721,6 +721,50 @@ static void spare_holders_replace_those_that_fail_at_once(void)
     world_free(w);
 }
 
+/* Found by fuzz_put_get: the busy holder's segment was no longer among the latest three. */
+static void a_busy_holder_is_asked_again_however_far_the_others_are(void)
+{
+    struct world *w = world_new();
+    struct sm_code c = {.k = 2, .n = 4};
+    uint8_t *data = random_bytes(w, 5000);
+    struct sm_put_cfg cfg = put_cfg(c, 4, 1000);
+    cfg.in_flight_max = 12;
+    struct sm_put *p = NULL;
+    T_OK(sm_put_new(&cfg, &p));
+    struct sm_view left = sm_view_of(data, 5000);
+    struct put_result r = {0};
+    bool has_refused = false;
+    for (unsigned round = 0;; round++) {
+        T_TRUE(round < 10);
+        size_t taken = sm_put_feed(p, w->now, left);
+        left = sm_view_sub(left, taken, left.n);
+        if (left.n == 0) {
+            sm_put_end(p, w->now);
+        }
+        if (put_drain(w, p, &r)) {
+            break;
+        }
+        T_TRUE(w->in_queue > 0);
+        for (unsigned i = 0; i < w->in_queue; i++) { /* all that is under way, in order */
+            struct letter *l = &w->queue[i];
+            struct sm_view reply;
+            enum sm_err e =
+                holder_answer(&w->holder[l->holder], sm_view_of(l->body, l->n), &reply);
+            if (l->holder == 1 && !has_refused) {
+                has_refused = true;
+                e = SM_E_BUSY;
+            }
+            sm_put_response(p, w->now, l->id, e, reply);
+            free(l->body);
+        }
+        w->in_queue = 0;
+    }
+    T_OK(r.err);
+    sm_put_free(p);
+    free(data);
+    world_free(w);
+}
+
 static void a_cancelled_put_takes_back_what_it_did(void)
 {
     struct world *w = world_new();
@@ -757,6 +801,7 @@ int main(int argc, char **argv)
         T_CASE(a_put_with_too_few_holders_fails_names_them_and_leaves_nothing),
         T_CASE(commits_are_taken_back_when_too_few_agree),
         T_CASE(spare_holders_replace_those_that_fail_at_once),
+        T_CASE(a_busy_holder_is_asked_again_however_far_the_others_are),
         T_CASE(a_cancelled_put_takes_back_what_it_did),
     };
     return t_main(cases, SM_COUNT(cases), argc, argv);

@@ -488,17 +488,26 @@ static bool next_shard(struct sm_put *p, struct sm_mono now, struct slot *s,
     return false;
 }
 
-/* The oldest segment first. */
+/* The oldest segment in memory from `from` on; a slow one may be older than its neighbours
+ * by any number. */
+static struct slot *oldest_from(struct sm_put *p, uint32_t from)
+{
+    struct slot *oldest = NULL;
+    for (unsigned i = 0; i < SLOTS; i++) {
+        struct slot *s = &p->slot[i];
+        if (s->state == SLOT_SENDING && s->segment >= from &&
+            (oldest == NULL || s->segment < oldest->segment)) {
+            oldest = s;
+        }
+    }
+    return oldest;
+}
+
 static bool next_data(struct sm_put *p, struct sm_mono now, struct sm_put_out *out)
 {
-    uint32_t from = p->segments > SLOTS ? p->segments - SLOTS : 0;
-    for (uint32_t segment = from; segment < p->segments; segment++) {
-        for (unsigned i = 0; i < SLOTS; i++) {
-            struct slot *s = &p->slot[i];
-            if (s->state == SLOT_SENDING && s->segment == segment &&
-                next_shard(p, now, s, out)) {
-                return true;
-            }
+    for (struct slot *s = oldest_from(p, 0); s != NULL; s = oldest_from(p, s->segment + 1)) {
+        if (next_shard(p, now, s, out)) {
+            return true;
         }
     }
     return false;
