@@ -152,7 +152,7 @@ static void step(struct sm_rd *r)
     uint8_t op = sm_rd_u8(r), arg = sm_rd_u8(r);
     struct flying *f = queue_n > 0 ? &queue[arg % queue_n] : NULL;
     struct sm_view script = {0};
-    switch (op % 8) {
+    switch (op % 10) {
     case 0:
         ask(arg);
         break;
@@ -160,7 +160,7 @@ static void step(struct sm_rd *r)
     case 2: /* deliver twice */
         if (f != NULL) {
             deliver(f);
-            if (op % 8 == 1) {
+            if (op % 10 == 1) {
                 *f = queue[--queue_n];
             }
         }
@@ -182,6 +182,12 @@ static void step(struct sm_rd *r)
     case 6:
         script = sm_rd_view(r, r->left.n < arg ? r->left.n : arg);
         wicked(arg & 1, script);
+        break;
+    case 7:
+        sm_host_paths(host[arg & 1], now, id[1 - (arg & 1)].addr.node, arg / 2 % 5);
+        break;
+    case 8:
+        sm_host_unreachable(host[arg & 1], now, id[1 - (arg & 1)].addr, arg / 2 % 5);
         break;
     default:
         wait(SM_MS(arg * 4));

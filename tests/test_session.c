@@ -417,6 +417,23 @@ static void a_peer_that_dies_while_it_works_is_noticed(void)
     world_done(&w);
 }
 
+static void an_answer_after_twenty_minutes_still_arrives(void)
+{
+    begin(sm_suite_sim());
+    w.loss_pm = 20;
+    uint64_t id = 0;
+    T_OK(world_ask(&w, 0, 1, SERVICE_SILENT, sm_view_of(body, 10), SM_S(3000), &id));
+    world_run(&w, SM_S(1200)); /* keys have been changed on the way */
+    T_EQ(w.response_n, 0);
+    T_EQ(w.requests, 1);
+    T_OK(sm_host_reply(w.host[1], w.now, w.silent_handle, SM_E_TRAP, sm_view_of(body, 70000)));
+    world_drain(&w, 1);
+    T_TRUE(world_until(&w, 1, SM_S(2)));
+    T_EQ(w.response[0].err, SM_E_TRAP);
+    T_EQ(w.response[0].n, 70000);
+    world_done(&w);
+}
+
 static void a_forged_reset_kills_nothing(void)
 {
     begin(sm_suite_real());
@@ -648,6 +665,7 @@ int main(int argc, char **argv)
         T_CASE(at_the_cap_the_longest_idle_peer_makes_room),
         T_CASE(a_peer_that_lost_its_sessions_is_asked_again),
         T_CASE(a_peer_that_dies_while_it_works_is_noticed),
+        T_CASE(an_answer_after_twenty_minutes_still_arrives),
         T_CASE(a_forged_reset_kills_nothing),
         T_CASE(both_may_open_at_once_and_ask_both_ways),
         T_CASE(keys_change_while_requests_go_on),
