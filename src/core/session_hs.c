@@ -40,7 +40,7 @@ static struct sm_view prologue_write(const struct sm_host *h, enum sm_aead_kind 
     return sm_view_of(out, w.n);
 }
 
-struct session *session_by_id(struct sm_host *h, uint32_t id)
+struct session *sm_session_by_id(struct sm_host *h, uint32_t id)
 {
     uint32_t i = id & h->id_mask;
     if (i >= h->cfg.sessions) {
@@ -98,26 +98,26 @@ static void peer_lost_session(struct sm_host *h, struct peer *p, const struct se
     }
     p->current = current_of(h, index_of_peer(h, p));
     p->waiting_since = SM_NEVER;
-    if (peer_has_work(p)) {
-        active_add(h, p);
+    if (sm_session_peer_has_work(p)) {
+        sm_session_active_add(h, p);
         if (p->current == SM_NONE) {
-            session_want(h, p);
+            sm_session_want(h, p);
         }
     }
 }
 
-void session_free(struct sm_host *h, struct session *s)
+void sm_session_free(struct sm_host *h, struct session *s)
 {
     assert(s->state != SESSION_FREE);
     struct peer *p = &h->peers[s->peer];
     state_uncount(h, s);
     if (s->state == SESSION_UP) {
         for (unsigned i = 0; i < SM_HOST_SLOTS; i++) {
-            flight_requeue(h, s, i);
+            sm_session_flight_requeue(h, s, i);
         }
     }
     s->state = SESSION_FREE;
-    control_drop(h, s);
+    sm_session_control_drop(h, s);
     first_drop(h, s);
     sm_aead_done(&s->tx);
     sm_aead_done(&s->rx);
@@ -130,15 +130,15 @@ void session_free(struct sm_host *h, struct session *s)
     peer_lost_session(h, p, s);
 }
 
-void session_close(struct sm_host *h, struct session *s)
+static void session_close(struct sm_host *h, struct session *s)
 {
     assert(s->state == SESSION_UP);
     for (unsigned i = 0; i < SM_HOST_SLOTS; i++) {
-        flight_requeue(h, s, i);
+        sm_session_flight_requeue(h, s, i);
     }
     s->state = SESSION_CLOSING;
     s->wants_close = true;
-    control_add(h, s);
+    sm_session_control_add(h, s);
     peer_lost_session(h, &h->peers[s->peer], s);
 }
 
@@ -151,14 +151,14 @@ static struct session *session_place(struct sm_host *h)
         if (s->state == SESSION_FREE) {
             return s;
         }
-        bool may_go = s->state == SESSION_UP && !peer_has_work(&h->peers[s->peer]);
+        bool may_go = s->state == SESSION_UP && !sm_session_peer_has_work(&h->peers[s->peer]);
         if (may_go && (idle == NULL || s->last_rx.ns < idle->last_rx.ns)) {
             idle = s;
         }
     }
     if (idle != NULL) {
         h->stats.evicted++;
-        session_free(h, idle);
+        sm_session_free(h, idle);
     }
     return idle;
 }
@@ -193,7 +193,7 @@ static struct session *session_begin(struct sm_host *h, struct peer *p, bool is_
         .ack_at = SM_NEVER,
         .of_control = {SM_NONE, SM_NONE, false},
     };
-    flight_init(s);
+    sm_session_flight_init(s);
     h->session_top = i < h->session_top ? h->session_top : i + 1;
     p->session_count++;
     h->stats.sessions++;
@@ -212,7 +212,7 @@ static void first_store(struct sm_host *h, struct session *s, enum sm_frag_type 
     sm_frag_head_write(&head, sm_pool_at(&h->pool, s->first));
     s->first_n = (uint32_t)(SM_FRAG_HEAD + message_n);
     s->wants_first = true;
-    control_add(h, s);
+    sm_session_control_add(h, s);
 }
 
 /* -- opening --------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ static enum sm_err message1_write(struct sm_host *h, struct session *s)
     return SM_OK;
 }
 
-void session_want(struct sm_host *h, struct peer *p)
+void sm_session_want(struct sm_host *h, struct peer *p)
 {
     if (p->opening != SM_NONE || h->passport_n == 0) {
         return;
@@ -256,18 +256,18 @@ void session_want(struct sm_host *h, struct peer *p)
     h->opening_count++;
     p->opening = index_of_session(h, s);
     if (message1_write(h, s) != SM_OK) {
-        session_free(h, s); /* the peer's key is of small order: nobody will answer */
-        peer_fail(h, p, SM_E_AUTH);
+        sm_session_free(h, s); /* the peer's key is of small order: nobody will answer */
+        sm_session_peer_fail(h, p, SM_E_AUTH);
         return;
     }
-    s->hs_slot = (uint8_t)slot_next_usable(p, SM_HOST_SLOTS - 1);
+    s->hs_slot = (uint8_t)sm_session_slot_next_usable(p, SM_HOST_SLOTS - 1);
     s->tries = 1;
     s->again = sm_after(h->now, RTO_FIRST);
     arm(h, s->again);
     h->stats.handshakes++;
 }
 
-void session_doubt(struct sm_host *h, struct session *s)
+void sm_session_doubt(struct sm_host *h, struct session *s)
 {
     struct peer *p = &h->peers[s->peer];
     if (!sm_is_due(p->doubt_after, h->now)) {
@@ -275,7 +275,7 @@ void session_doubt(struct sm_host *h, struct session *s)
     }
     p->doubt_after = sm_after(h->now, DOUBT_GAP);
     s->is_doubted = true;
-    session_want(h, p);
+    sm_session_want(h, p);
 }
 
 /* Nobody answered.  An old session that has been heard meanwhile goes on. */
@@ -283,15 +283,15 @@ static void opening_failed(struct sm_host *h, struct session *s)
 {
     struct peer *p = &h->peers[s->peer];
     struct sm_mono begun = s->begun;
-    session_free(h, s);
+    sm_session_free(h, s);
     struct session *old = p->current != SM_NONE ? &h->sessions[p->current] : NULL;
     if (old != NULL && (!old->is_doubted || old->last_rx.ns > begun.ns)) {
         old->is_doubted = false;
         return;
     }
-    peer_fail(h, p, SM_E_UNREACHABLE);
+    sm_session_peer_fail(h, p, SM_E_UNREACHABLE);
     if (old != NULL) {
-        session_free(h, old);
+        sm_session_free(h, old);
     }
 }
 
@@ -302,10 +302,10 @@ static void requests_replay(struct sm_host *h, struct peer *p)
         struct message *m = &h->messages[i];
         if (m->state == MESSAGE_REQUEST && !m->is_replayed) {
             m->is_replayed = true;
-            m->todo = fragset_all(m->frag_count);
+            m->todo = sm_session_fragset_all(m->frag_count);
             m->acked = (struct fragset){0};
             m->acked_count = 0;
-            queue_add(h, m);
+            sm_session_queue_add(h, m);
         }
     }
 }
@@ -331,7 +331,7 @@ static void successors(struct sm_host *h, const struct session *s)
         if (o->is_doubted) {
             o->is_doubted = false;
             for (unsigned j = 0; j < SM_HOST_SLOTS; j++) {
-                flight_requeue(h, o, j);
+                sm_session_flight_requeue(h, o, j);
             }
             requests_replay(h, p);
         }
@@ -345,7 +345,7 @@ static void successors(struct sm_host *h, const struct session *s)
     }
 }
 
-void session_up(struct sm_host *h, struct session *s)
+void sm_session_up(struct sm_host *h, struct session *s)
 {
     struct peer *p = &h->peers[s->peer];
     state_uncount(h, s);
@@ -358,10 +358,10 @@ void session_up(struct sm_host *h, struct session *s)
     p->last_used = h->now;
     successors(h, s);
     arm(h, sm_after(h->now, h->cfg.idle));
-    active_add(h, p);
+    sm_session_active_add(h, p);
     if (s->is_opener && p->small.head == SM_NONE && p->bulk.head == SM_NONE) {
         s->wants_ping |= (uint8_t)(1u << s->hs_slot); /* the answerer waits for a proof */
-        control_add(h, s);
+        sm_session_control_add(h, s);
     }
 }
 
@@ -420,7 +420,7 @@ static enum sm_err half_make_room(struct sm_host *h, const struct peer *p)
     uint32_t count = 0;
     struct session *oldest = half_oldest(h, index_of_peer(h, p), &count);
     if (count >= HALF_PER_PEER) {
-        session_free(h, oldest);
+        sm_session_free(h, oldest);
     }
     oldest = half_oldest(h, SM_NONE, &count);
     if (count < h->cfg.handshakes) {
@@ -429,7 +429,7 @@ static enum sm_err half_make_room(struct sm_host *h, const struct peer *p)
     if (!sm_is_due(sm_after(oldest->begun, HALF_SAFE), h->now)) {
         return SM_E_BUSY;
     }
-    session_free(h, oldest);
+    sm_session_free(h, oldest);
     return SM_OK;
 }
 
@@ -480,7 +480,7 @@ static enum sm_err answer_init(struct sm_host *h, struct sm_addr src, uint8_t sl
                                const struct sm_frag_head *head, struct sm_view body,
                                struct opener *o)
 {
-    struct peer *p = peer_take(h, src, o->key.b);
+    struct peer *p = sm_session_peer_take(h, src, o->key.b);
     if (p == NULL) {
         return SM_E_BUSY;
     }
@@ -498,7 +498,7 @@ static enum sm_err answer_init(struct sm_host *h, struct sm_addr src, uint8_t sl
     memcpy(s->first_e, body.p, sizeof s->first_e);
     enum sm_err err = message2_write(h, s, &o->noise);
     if (err != SM_OK) {
-        session_free(h, s);
+        sm_session_free(h, s);
         return err;
     }
     arm(h, sm_after(h->now, h->cfg.handshake));
@@ -506,8 +506,8 @@ static enum sm_err answer_init(struct sm_host *h, struct sm_addr src, uint8_t sl
     return SM_OK;
 }
 
-void hs_init(struct sm_host *h, struct sm_wall wall, struct sm_addr src, uint8_t slot,
-             const struct sm_frag_head *head, struct sm_view body)
+void sm_session_hs_init(struct sm_host *h, struct sm_wall wall, struct sm_addr src,
+                        uint8_t slot, const struct sm_frag_head *head, struct sm_view body)
 {
     if (body.n < MSG1_MIN || h->passport_n == 0 || sm_addr_eq(src, h->cfg.self)) {
         h->stats.refused_handshakes++;
@@ -518,7 +518,7 @@ void hs_init(struct sm_host *h, struct sm_wall wall, struct sm_addr src, uint8_t
         if (known->state == SESSION_HALF) {
             known->wants_first = true;
             known->hs_slot = slot;
-            control_add(h, known);
+            sm_session_control_add(h, known);
         }
         return;
     }
@@ -555,10 +555,10 @@ static enum sm_err message2_read(struct sm_host *h, struct sm_wall wall, struct 
     return SM_OK;
 }
 
-void hs_reply(struct sm_host *h, struct sm_wall wall, struct sm_addr src,
-              const struct sm_frag_head *head, struct sm_view body)
+void sm_session_hs_reply(struct sm_host *h, struct sm_wall wall, struct sm_addr src,
+                         const struct sm_frag_head *head, struct sm_view body)
 {
-    struct session *s = session_by_id(h, head->session);
+    struct session *s = sm_session_by_id(h, head->session);
     if (s == NULL || s->state != SESSION_OPENING || !sm_addr_eq(h->peers[s->peer].addr, src)) {
         h->stats.refused_handshakes += s == NULL || s->state != SESSION_UP;
         return;
@@ -575,9 +575,9 @@ void hs_reply(struct sm_host *h, struct sm_wall wall, struct sm_addr src,
     p->passport = o.passport;
     s->remote_id = remote_id;
     if (s->tries == 1) {
-        slot_sample(h, p, s->hs_slot, sm_between(s->begun, h->now).ns / 1000u);
+        sm_session_slot_sample(h, p, s->hs_slot, sm_between(s->begun, h->now).ns / 1000u);
     }
-    session_up(h, s);
+    sm_session_up(h, s);
 }
 
 /* -- time -----------------------------------------------------------------------------------
@@ -598,14 +598,14 @@ static void opening_tick(struct sm_host *h, struct session *s)
         return;
     }
     struct peer *p = &h->peers[s->peer];
-    slot_report(h, p, s->hs_slot, false);
-    s->hs_slot = (uint8_t)slot_next_usable(p, s->hs_slot);
+    sm_session_slot_report(h, p, s->hs_slot, false);
+    s->hs_slot = (uint8_t)sm_session_slot_next_usable(p, s->hs_slot);
     s->tries = (uint8_t)(s->tries + 1);
     uint64_t wait = RTO_FIRST.ns << (s->tries < 3 ? s->tries - 1 : 2);
     s->again = sm_after(h->now, (struct sm_dur){wait < RTO_MAX.ns ? wait : RTO_MAX.ns});
     arm(h, s->again);
     s->wants_first = true;
-    control_add(h, s);
+    sm_session_control_add(h, s);
 }
 
 static void up_tick(struct sm_host *h, struct session *s)
@@ -615,31 +615,31 @@ static void up_tick(struct sm_host *h, struct session *s)
     struct sm_mono used = later(s->last_rx, s->last_tx);
     struct sm_dur life = {h->cfg.rekey.ns * 4}; /* of a key, whatever the peer does */
     bool is_idle = is_time(h, sm_after(used, h->cfg.idle));
-    if ((is_idle && (!is_current || !peer_has_work(p))) || is_time(h, s->retire) ||
+    if ((is_idle && (!is_current || !sm_session_peer_has_work(p))) || is_time(h, s->retire) ||
         is_time(h, sm_after(s->up, life))) {
         session_close(h, s);
         return;
     }
     if (s->ack_owed > 0 && is_time(h, s->ack_at)) {
         s->ack_now = true;
-        control_add(h, s);
+        sm_session_control_add(h, s);
     }
     if (!is_current) {
         return;
     }
     if (p->waiting_since.ns != SM_NEVER.ns &&
         is_time(h, later(sm_after(p->waiting_since, SUSPECT_AFTER), p->doubt_after))) {
-        session_doubt(h, s);
+        sm_session_doubt(h, s);
     }
     if (p->request_count > 0 &&
         is_time(h, later(sm_after(s->last_rx, KEEPALIVE), p->ping_after))) {
         p->ping_after = sm_after(h->now, KEEPALIVE);
-        s->wants_ping |= (uint8_t)(1u << slot_next_usable(p, SM_HOST_SLOTS - 1));
-        control_add(h, s);
+        s->wants_ping |= (uint8_t)(1u << sm_session_slot_next_usable(p, SM_HOST_SLOTS - 1));
+        sm_session_control_add(h, s);
     }
 }
 
-void hs_tick(struct sm_host *h, struct session *s)
+void sm_session_hs_tick(struct sm_host *h, struct session *s)
 {
     switch (s->state) {
     case SESSION_OPENING:
@@ -647,7 +647,7 @@ void hs_tick(struct sm_host *h, struct session *s)
         break;
     case SESSION_HALF:
         if (is_time(h, sm_after(s->begun, h->cfg.handshake))) {
-            session_free(h, s);
+            sm_session_free(h, s);
         }
         break;
     case SESSION_UP:
@@ -659,7 +659,7 @@ void hs_tick(struct sm_host *h, struct session *s)
     }
 }
 
-bool hs_next(struct sm_host *h, struct session *s, struct sm_host_out *out)
+bool sm_session_hs_next(struct sm_host *h, struct session *s, struct sm_host_out *out)
 {
     if (!s->wants_first) {
         return false;

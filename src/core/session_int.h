@@ -10,7 +10,8 @@
  * Everything is an index into a table made at start; SM_NONE is no index.  Lists are linked
  * through the tables, in the order things came, so nothing depends on addresses.
  *
- * session.c       tables, requests and answers, time
+ * session.c       what callers call: requests and answers, time, life
+ * session_table.c lists, peers, messages, what peers ask
  * session_hs.c    opening, answering and ending sessions
  * session_send.c  slots, windows, loss, and what goes out next
  * session_recv.c  what comes in
@@ -59,6 +60,7 @@ enum {
 struct list {
     uint32_t head, tail;
 };
+#define NO_LIST ((struct list){SM_NONE, SM_NONE})
 struct link {
     uint32_t prev, next;
     bool is_in;
@@ -219,8 +221,8 @@ struct sm_host {
     uint32_t id_mask;                  /* local ids: low bits are the session's index */
     uint32_t free_message, free_asked; /* linked through of_peer.next */
     uint32_t opening_count, half_count, age;
-    uint32_t peer_top,
-        session_top; /* nothing is used from here on: places are taken lowest first */
+    /* Nothing is used from here on: places are taken lowest first. */
+    uint32_t peer_top, session_top;
     size_t inflight;
 
     struct list active;   /* peers that may have something to send */
@@ -283,7 +285,7 @@ static inline uint32_t fragset_first(const struct fragset *f) /* not of an empty
     return f->w[0] != 0 ? (uint32_t)__builtin_ctzll(f->w[0])
                         : 64 + (uint32_t)__builtin_ctzll(f->w[1]);
 }
-struct fragset fragset_all(uint32_t count);
+struct fragset sm_session_fragset_all(uint32_t count);
 
 /* Put `t` into the host's next deadline. */
 static inline void arm(struct sm_host *h, struct sm_mono t)
@@ -300,70 +302,86 @@ static inline bool is_time(struct sm_host *h, struct sm_mono t)
     return false;
 }
 
+/* session_table.c */
 /* Lists; each knows where its links are. */
-void active_add(struct sm_host *h, struct peer *p);
-void active_drop(struct sm_host *h, struct peer *p);
-void control_add(struct sm_host *h, struct session *s);
-void control_drop(struct sm_host *h, struct session *s);
-void report_add(struct sm_host *h, struct peer *p);
-void queue_add(struct sm_host *h, struct message *m); /* to send; does nothing when queued */
-void queue_drop(struct sm_host *h, struct message *m);
-struct list *queue_of(struct sm_host *h, struct message *m);
+void sm_session_active_add(struct sm_host *h, struct peer *p);
+void sm_session_active_drop(struct sm_host *h, struct peer *p);
+void sm_session_control_add(struct sm_host *h, struct session *s);
+void sm_session_control_drop(struct sm_host *h, struct session *s);
+void sm_session_report_add(struct sm_host *h, struct peer *p);
+void sm_session_report_drop(struct sm_host *h, struct peer *p);
+void sm_session_queue_add(struct sm_host *h,
+                          struct message *m); /* to send; does nothing when queued */
+void sm_session_queue_drop(struct sm_host *h, struct message *m);
 
-/* session.c */
-bool peer_has_work(const struct peer *p);
-struct peer *peer_find(struct sm_host *h, struct sm_addr addr, const uint8_t key[static 32]);
-struct peer *peer_take(struct sm_host *h, struct sm_addr addr, const uint8_t key[static 32]);
-void peer_free_if_unused(struct sm_host *h, struct peer *p);
-void peer_fail(struct sm_host *h, struct peer *p, enum sm_err err); /* requests and answers */
-void request_finish(struct sm_host *h, struct message *m, enum sm_err err);
-void message_free(struct sm_host *h, struct message *m);
-void asked_free(struct sm_host *h, struct asked *a);
-struct asked *asked_take(struct sm_host *h, struct peer *p);
-void asked_is_ready(struct sm_host *h, struct asked *a);
-enum sm_err answer_send(struct sm_host *h, struct peer *p, uint64_t wire_id, uint32_t cookie,
-                        struct sm_mono until, enum sm_err err, struct sm_view body) SM_MUST;
-enum sm_err assembly_begin(struct sm_host *h, struct assembly *a, uint32_t total,
-                           size_t spare) SM_MUST; /* BUSY */
-void assembly_end(struct sm_host *h, struct assembly *a);
+bool sm_session_peer_has_work(const struct peer *p);
+struct peer *sm_session_peer_take(struct sm_host *h, struct sm_addr addr,
+                                  const uint8_t key[static 32]);
+void sm_session_peer_free_if_unused(struct sm_host *h, struct peer *p);
+void sm_session_peer_fail(struct sm_host *h, struct peer *p,
+                          enum sm_err err); /* requests and answers */
+void sm_session_request_finish(struct sm_host *h, struct message *m, enum sm_err err);
+struct message *sm_session_message_take(struct sm_host *h, struct peer *p);
+void sm_session_message_undo(struct sm_host *h, struct peer *p,
+                             struct message *m); /* of an empty one */
+/* Lay the body out as fragments, each with room for its head. */
+enum sm_err sm_session_message_fill(struct sm_host *h, struct message *m,
+                                    const struct sm_frame_message *head, struct sm_view body,
+                                    size_t spare) SM_MUST; /* BUSY */
+void sm_session_message_free(struct sm_host *h, struct message *m);
+struct message *sm_session_finished_pop(struct sm_host *h); /* NULL: none */
+void sm_session_finished_free(struct sm_host *h, struct message *m);
+struct asked *sm_session_ready_pop(struct sm_host *h); /* NULL: none */
+void sm_session_asked_free(struct sm_host *h, struct asked *a);
+struct asked *sm_session_asked_take(struct sm_host *h, struct peer *p);
+void sm_session_asked_is_ready(struct sm_host *h, struct asked *a);
+enum sm_err sm_session_assembly_begin(struct sm_host *h, struct assembly *a, uint32_t total,
+                                      size_t spare) SM_MUST; /* BUSY */
+void sm_session_assembly_end(struct sm_host *h, struct assembly *a);
 /* Copy a fragment in; true when it was new. */
-bool assembly_add(struct sm_host *h, struct assembly *a, uint32_t offset, struct sm_view data);
+bool sm_session_assembly_add(struct sm_host *h, struct assembly *a, uint32_t offset,
+                             struct sm_view data);
 static inline bool assembly_is_whole(const struct assembly *a)
 {
     return a->frag_count > 0 && a->have_count == a->frag_count;
 }
 
+/* session.c */
+enum sm_err sm_session_answer_send(struct sm_host *h, struct peer *p, uint64_t wire_id,
+                                   uint32_t cookie, struct sm_mono until, enum sm_err err,
+                                   struct sm_view body) SM_MUST;
+
 /* session_hs.c */
-struct session *session_by_id(struct sm_host *h, uint32_t id); /* NULL: none */
-void session_want(struct sm_host *h, struct peer *p); /* open one unless one is being opened */
-void session_free(struct sm_host *h, struct session *s);  /* what was in flight is sent again */
-void session_close(struct sm_host *h, struct session *s); /* say so, then free */
-void session_up(struct sm_host *h, struct session *s);
-void session_doubt(struct sm_host *h, struct session *s);
-void hs_init(struct sm_host *h, struct sm_wall wall, struct sm_addr src, uint8_t slot,
-             const struct sm_frag_head *head, struct sm_view body);
-void hs_reply(struct sm_host *h, struct sm_wall wall, struct sm_addr src,
-              const struct sm_frag_head *head, struct sm_view body);
-void hs_tick(struct sm_host *h, struct session *s);
-bool hs_next(struct sm_host *h, struct session *s, struct sm_host_out *out);
+struct session *sm_session_by_id(struct sm_host *h, uint32_t id); /* NULL: none */
+void sm_session_want(struct sm_host *h,
+                     struct peer *p); /* open one unless one is being opened */
+void sm_session_free(struct sm_host *h,
+                     struct session *s); /* what was in flight is sent again */
+void sm_session_up(struct sm_host *h, struct session *s);
+void sm_session_doubt(struct sm_host *h, struct session *s);
+void sm_session_hs_init(struct sm_host *h, struct sm_wall wall, struct sm_addr src,
+                        uint8_t slot, const struct sm_frag_head *head, struct sm_view body);
+void sm_session_hs_reply(struct sm_host *h, struct sm_wall wall, struct sm_addr src,
+                         const struct sm_frag_head *head, struct sm_view body);
+void sm_session_hs_tick(struct sm_host *h, struct session *s);
+bool sm_session_hs_next(struct sm_host *h, struct session *s, struct sm_host_out *out);
 
 /* session_send.c */
-void slot_reset(struct slot *t);
-void slot_sample(struct sm_host *h, struct peer *p, unsigned slot, uint64_t us);
-void slot_report(struct sm_host *h, struct peer *p, unsigned slot, bool is_ok);
-unsigned slot_next_usable(const struct peer *p, unsigned from);
-struct sm_dur slot_rto(const struct slot *t);
-void flight_init(struct session *s);
-void slot_up(struct sm_host *h, struct peer *p, unsigned slot);
-void flight_requeue(struct sm_host *h, struct session *s, unsigned slot);
-void flight_tick(struct sm_host *h, struct session *s);
-void slot_rest(struct sm_host *h, struct peer *p, unsigned slot);
-void slots_tick(struct sm_host *h, struct peer *p);
-enum sm_err ack_apply(struct sm_host *h, struct session *s,
-                      const struct sm_frame_ack *ack) SM_MUST;
-bool send_next(struct sm_host *h, struct sm_host_out *out);
+void sm_session_slot_reset(struct slot *t);
+void sm_session_slot_sample(struct sm_host *h, struct peer *p, unsigned slot, uint64_t us);
+void sm_session_slot_report(struct sm_host *h, struct peer *p, unsigned slot, bool is_ok);
+unsigned sm_session_slot_next_usable(const struct peer *p, unsigned from);
+void sm_session_flight_init(struct session *s);
+void sm_session_flight_requeue(struct sm_host *h, struct session *s, unsigned slot);
+void sm_session_flight_tick(struct sm_host *h, struct session *s);
+void sm_session_slot_rest(struct sm_host *h, struct peer *p, unsigned slot);
+void sm_session_slots_tick(struct sm_host *h, struct peer *p);
+enum sm_err sm_session_ack_apply(struct sm_host *h, struct session *s,
+                                 const struct sm_frame_ack *ack) SM_MUST;
+bool sm_session_send_next(struct sm_host *h, struct sm_host_out *out);
 
 /* session_recv.c */
-void recv_data(struct sm_host *h, struct sm_addr src, const struct sm_frag_head *head,
-               struct sm_view packet);
-void recv_reset(struct sm_host *h, struct sm_addr src, const struct sm_frag_head *head);
+void sm_session_recv_data(struct sm_host *h, struct sm_addr src,
+                          const struct sm_frag_head *head, struct sm_view packet);
+void sm_session_recv_reset(struct sm_host *h, struct sm_addr src,
+                           const struct sm_frag_head *head);

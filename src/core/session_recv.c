@@ -26,7 +26,8 @@ static enum fate request_refuse(struct sm_host *h, struct peer *p,
                                 const struct sm_frame_message *m, enum sm_err err)
 {
     struct sm_mono until = sm_after(h->now, SM_S(10));
-    if (answer_send(h, p, m->id, m->cookie, until, err, (struct sm_view){0}) != SM_OK) {
+    if (sm_session_answer_send(h, p, m->id, m->cookie, until, err, (struct sm_view){0}) !=
+        SM_OK) {
         return NO_ROOM;
     }
     sm_window_mark(&p->ids, m->id);
@@ -41,12 +42,13 @@ static enum fate request_begin(struct sm_host *h, struct peer *p,
     }
     bool is_over = p->asked_bytes > 0 && p->asked_bytes + m->total > h->cfg.peer_bytes;
     struct assembly body = {0};
-    if (is_over || assembly_begin(h, &body, m->total, h->cfg.pool_bytes / 4) != SM_OK) {
+    if (is_over ||
+        sm_session_assembly_begin(h, &body, m->total, h->cfg.pool_bytes / 4) != SM_OK) {
         return request_refuse(h, p, m, SM_E_BUSY);
     }
-    struct asked *a = asked_take(h, p);
+    struct asked *a = sm_session_asked_take(h, p);
     if (a == NULL) {
-        assembly_end(h, &body);
+        sm_session_assembly_end(h, &body);
         return request_refuse(h, p, m, SM_E_BUSY);
     }
     sm_window_mark(&p->ids, m->id);
@@ -83,13 +85,13 @@ static enum fate request_fragment(struct sm_host *h, struct peer *p,
     if (m->total != a->body.total) {
         return BROKEN;
     }
-    if (assembly_add(h, &a->body, m->offset, m->data)) {
+    if (sm_session_assembly_add(h, &a->body, m->offset, m->data)) {
         a->progress = h->now;
     } else {
         h->stats.duplicates++;
     }
     if (assembly_is_whole(&a->body)) {
-        asked_is_ready(h, a);
+        sm_session_asked_is_ready(h, a);
     }
     return TAKEN;
 }
@@ -106,16 +108,18 @@ static enum fate response_fragment(struct sm_host *h, struct peer *p,
         return TAKEN;
     }
     if (q->answer.frag_count > 0 && q->answer.total != m->total) {
-        assembly_end(h, &q->answer); /* asked again of a peer that forgot: another answer */
+        sm_session_assembly_end(
+            h, &q->answer); /* asked again of a peer that forgot: another answer */
     }
-    if (q->answer.frag_count == 0 && assembly_begin(h, &q->answer, m->total, 0) != SM_OK) {
+    if (q->answer.frag_count == 0 &&
+        sm_session_assembly_begin(h, &q->answer, m->total, 0) != SM_OK) {
         return NO_ROOM;
     }
-    if (!assembly_add(h, &q->answer, m->offset, m->data)) {
+    if (!sm_session_assembly_add(h, &q->answer, m->offset, m->data)) {
         h->stats.duplicates++;
     }
     if (assembly_is_whole(&q->answer)) {
-        request_finish(h, q, sm_err_from_i32((int)m->word));
+        sm_session_request_finish(h, q, sm_err_from_i32((int)m->word));
     }
     return TAKEN;
 }
@@ -132,7 +136,7 @@ static enum fate frame_take(struct sm_host *h, struct session *s, const struct s
     case SM_FRAME_RESPONSE:
         return response_fragment(h, p, &f->message);
     case SM_FRAME_ACK:
-        return ack_apply(h, s, &f->ack) == SM_OK ? TAKEN : BROKEN;
+        return sm_session_ack_apply(h, s, &f->ack) == SM_OK ? TAKEN : BROKEN;
     case SM_FRAME_PING:
     case SM_FRAME_CLOSE:
         break;
@@ -152,7 +156,7 @@ static void ack_owe(struct sm_host *h, struct session *s, const struct sm_frag_h
     }
     if ((head->flags & SM_FRAG_ACK_NOW) != 0 || s->ack_owed >= ACK_EVERY || is_gap) {
         s->ack_now = true;
-        control_add(h, s);
+        sm_session_control_add(h, s);
     }
 }
 
@@ -189,7 +193,7 @@ static void frame_in(struct sm_host *h, struct session *s, const struct sm_frag_
                      struct sm_view plain)
 {
     if (s->state == SESSION_HALF) {
-        session_up(h, s); /* the opener has our message 2: nobody else could seal this */
+        sm_session_up(h, s); /* the opener has our message 2: nobody else could seal this */
     }
     struct sm_frame f;
     enum fate fate = sm_frame_read(plain, &f) == SM_OK ? frame_take(h, s, &f) : BROKEN;
@@ -204,7 +208,7 @@ static void frame_in(struct sm_host *h, struct session *s, const struct sm_frag_
     h->stats.received += f.kind == SM_FRAME_REQUEST || f.kind == SM_FRAME_RESPONSE;
     number_take(h, s, head, f.kind != SM_FRAME_ACK && f.kind != SM_FRAME_CLOSE);
     if (f.kind == SM_FRAME_CLOSE) {
-        session_free(h, s);
+        sm_session_free(h, s);
     }
 }
 
@@ -223,10 +227,10 @@ static void reset_hint(struct sm_host *h, struct sm_addr src, const struct sm_fr
     h->reset_count++;
 }
 
-void recv_data(struct sm_host *h, struct sm_addr src, const struct sm_frag_head *head,
-               struct sm_view packet)
+void sm_session_recv_data(struct sm_host *h, struct sm_addr src,
+                          const struct sm_frag_head *head, struct sm_view packet)
 {
-    struct session *s = session_by_id(h, head->session);
+    struct session *s = sm_session_by_id(h, head->session);
     if (s == NULL) {
         reset_hint(h, src, head);
         return;
@@ -251,7 +255,8 @@ void recv_data(struct sm_host *h, struct sm_addr src, const struct sm_frag_head 
 
 /* Only who sees our packets knows the peer's number for the session and a number in flight.
  * Even so it proves nothing: the old session stays until a new one is up. */
-void recv_reset(struct sm_host *h, struct sm_addr src, const struct sm_frag_head *head)
+void sm_session_recv_reset(struct sm_host *h, struct sm_addr src,
+                           const struct sm_frag_head *head)
 {
     for (uint32_t i = 0; i < h->session_top; i++) {
         struct session *s = &h->sessions[i];
@@ -261,7 +266,7 @@ void recv_reset(struct sm_host *h, struct sm_addr src, const struct sm_frag_head
             continue;
         }
         if (h->peers[s->peer].current == i) {
-            session_doubt(h, s);
+            sm_session_doubt(h, s);
         }
         return;
     }

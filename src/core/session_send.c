@@ -12,7 +12,7 @@ enum {
 /* -- slots ----------------------------------------------------------------------------------
  */
 
-void slot_reset(struct slot *t)
+void sm_session_slot_reset(struct slot *t)
 {
     *t = (struct slot){
         .cwnd = CWND_START,
@@ -28,7 +28,7 @@ static uint64_t slot_min_us(const struct slot *t)
     return t->min_us < t->min_old_us ? t->min_us : t->min_old_us;
 }
 
-struct sm_dur slot_rto(const struct slot *t)
+static struct sm_dur slot_rto(const struct slot *t)
 {
     uint64_t ns = RTO_FIRST.ns;
     if (t->has_rtt) {
@@ -41,8 +41,39 @@ struct sm_dur slot_rto(const struct slot *t)
     return (struct sm_dur){ns > RTO_MAX.ns ? RTO_MAX.ns : ns};
 }
 
+void sm_session_slot_report(struct sm_host *h, struct peer *p, unsigned slot, bool is_ok)
+{
+    struct slot *t = &p->slot[slot];
+    struct sm_mono *next = is_ok ? &t->reported_ok : &t->reported_lost;
+    if (!sm_is_due(*next, h->now)) {
+        return;
+    }
+    *next = sm_after(h->now, is_ok ? REPORT_OK_GAP : REPORT_LOST_GAP);
+    t->wants_report = true;
+    t->report_ok = is_ok;
+    sm_session_report_add(h, p);
+}
+
+/* Something came back over the slot. */
+static void slot_up(struct sm_host *h, struct peer *p, unsigned slot)
+{
+    struct slot *t = &p->slot[slot];
+    t->timeouts = 0;
+    t->backoff = 0;
+    if (t->is_down) {
+        t->is_down = false;
+        t->is_absent = false;
+        t->probe_gap = PROBE_FIRST;
+        t->cwnd = CWND_MIN;
+        t->reported_ok = h->now; /* news */
+        p->all_absent = SM_NEVER;
+        sm_session_active_add(h, p);
+    }
+    sm_session_slot_report(h, p, slot, true);
+}
+
 /* RFC 6298, and the least of the last one or two spans. */
-void slot_sample(struct sm_host *h, struct peer *p, unsigned slot, uint64_t us)
+void sm_session_slot_sample(struct sm_host *h, struct peer *p, unsigned slot, uint64_t us)
 {
     struct slot *t = &p->slot[slot];
     if (!t->has_rtt) {
@@ -63,39 +94,8 @@ void slot_sample(struct sm_host *h, struct peer *p, unsigned slot, uint64_t us)
     slot_up(h, p, slot);
 }
 
-void slot_report(struct sm_host *h, struct peer *p, unsigned slot, bool is_ok)
-{
-    struct slot *t = &p->slot[slot];
-    struct sm_mono *next = is_ok ? &t->reported_ok : &t->reported_lost;
-    if (!sm_is_due(*next, h->now)) {
-        return;
-    }
-    *next = sm_after(h->now, is_ok ? REPORT_OK_GAP : REPORT_LOST_GAP);
-    t->wants_report = true;
-    t->report_ok = is_ok;
-    report_add(h, p);
-}
-
-/* Something came back over the slot. */
-void slot_up(struct sm_host *h, struct peer *p, unsigned slot)
-{
-    struct slot *t = &p->slot[slot];
-    t->timeouts = 0;
-    t->backoff = 0;
-    if (t->is_down) {
-        t->is_down = false;
-        t->is_absent = false;
-        t->probe_gap = PROBE_FIRST;
-        t->cwnd = CWND_MIN;
-        t->reported_ok = h->now; /* news */
-        p->all_absent = SM_NEVER;
-        active_add(h, p);
-    }
-    slot_report(h, p, slot, true);
-}
-
 /* The next slot after `from` that works; else the next the caller has not ruled out. */
-unsigned slot_next_usable(const struct peer *p, unsigned from)
+unsigned sm_session_slot_next_usable(const struct peer *p, unsigned from)
 {
     unsigned second = (from + 1) % SM_HOST_SLOTS;
     for (unsigned i = SM_HOST_SLOTS; i > 0; i--) {
@@ -131,12 +131,12 @@ static void slot_down(struct sm_host *h, struct peer *p, unsigned slot)
     for (uint32_t i = 0; i < h->session_top; i++) {
         struct session *s = &h->sessions[i];
         if (s->state == SESSION_UP && s->peer == index_of_peer(h, p)) {
-            flight_requeue(h, s, slot);
+            sm_session_flight_requeue(h, s, slot);
         }
     }
 }
 
-void slot_rest(struct sm_host *h, struct peer *p, unsigned slot)
+void sm_session_slot_rest(struct sm_host *h, struct peer *p, unsigned slot)
 {
     slot_down(h, p, slot);
     bool all = true;
@@ -151,17 +151,17 @@ void slot_rest(struct sm_host *h, struct peer *p, unsigned slot)
         return;
     }
     struct session *s = &h->sessions[p->opening];
-    unsigned next = slot_next_usable(p, slot);
+    unsigned next = sm_session_slot_next_usable(p, slot);
     if (s->hs_slot == slot && !p->slot[next].is_down) { /* else the timer tries again */
         s->hs_slot = (uint8_t)next;
         s->wants_first = true;
-        control_add(h, s);
+        sm_session_control_add(h, s);
     }
 }
 
-void slots_tick(struct sm_host *h, struct peer *p)
+void sm_session_slots_tick(struct sm_host *h, struct peer *p)
 {
-    if (p->current == SM_NONE || !peer_has_work(p)) {
+    if (p->current == SM_NONE || !sm_session_peer_has_work(p)) {
         return;
     }
     struct session *s = &h->sessions[p->current];
@@ -175,7 +175,7 @@ void slots_tick(struct sm_host *h, struct peer *p)
         t->probe = sm_after(h->now, t->probe_gap);
         arm(h, t->probe);
         s->wants_ping |= (uint8_t)(1u << i);
-        control_add(h, s);
+        sm_session_control_add(h, s);
     }
 }
 
@@ -220,7 +220,7 @@ static struct sent *ring(struct sm_host *h, const struct session *s)
     return h->sent + (size_t)index_of_session(h, s) * RING;
 }
 
-void flight_init(struct session *s)
+void sm_session_flight_init(struct session *s)
 {
     for (unsigned i = 0; i < SM_HOST_SLOTS; i++) {
         s->flight[i] = (struct flight){.head = RING, .tail = RING};
@@ -270,8 +270,8 @@ static void sent_lose(struct sm_host *h, struct session *s, struct sent *e)
     fragset_add(&m->todo, e->frag);
     m->avoid[e->frag] = e->slot;
     h->stats.resent++;
-    queue_add(h, m);
-    active_add(h, &h->peers[s->peer]);
+    sm_session_queue_add(h, m);
+    sm_session_active_add(h, &h->peers[s->peer]);
 }
 
 static void sent_add(struct sm_host *h, struct session *s, uint64_t number, struct sent in)
@@ -303,7 +303,7 @@ static void sent_add(struct sm_host *h, struct session *s, uint64_t number, stru
     arm(h, sm_after(h->now, slot_rto(&p->slot[in.slot])));
 }
 
-void flight_requeue(struct sm_host *h, struct session *s, unsigned slot)
+void sm_session_flight_requeue(struct sm_host *h, struct session *s, unsigned slot)
 {
     while (s->flight[slot].head != RING) {
         sent_lose(h, s, &ring(h, s)[s->flight[slot].head]);
@@ -373,7 +373,7 @@ static void timeouts_find(struct sm_host *h, struct session *s, unsigned slot)
     }
     t->timeouts = (uint8_t)(t->timeouts + (t->timeouts < UINT8_MAX));
     t->backoff = (uint8_t)(t->backoff + (t->backoff < 5));
-    slot_report(h, p, slot, false);
+    sm_session_slot_report(h, p, slot, false);
     if (t->timeouts >= DOWN_AFTER && !t->is_down) {
         if (other_works(p, slot)) {
             slot_down(h, p, slot);
@@ -385,7 +385,7 @@ static void timeouts_find(struct sm_host *h, struct session *s, unsigned slot)
     }
 }
 
-void flight_tick(struct sm_host *h, struct session *s)
+void sm_session_flight_tick(struct sm_host *h, struct session *s)
 {
     for (unsigned i = 0; i < SM_HOST_SLOTS; i++) {
         gaps_find(h, s, i);
@@ -405,10 +405,10 @@ static void message_acked(struct sm_host *h, struct message *m, uint32_t frag)
     fragset_drop(&m->todo, frag);
     m->acked_count++;
     if (fragset_is_empty(&m->todo)) {
-        queue_drop(h, m);
+        sm_session_queue_drop(h, m);
     }
     if (m->acked_count == m->frag_count && m->state == MESSAGE_ANSWER) {
-        message_free(h, m);
+        sm_session_message_free(h, m);
     }
 }
 
@@ -436,10 +436,11 @@ static void ack_sample(struct sm_host *h, struct session *s, const struct sent *
 {
     uint64_t us = sm_between(e->at, h->now).ns / 1000u;
     uint64_t held = delay_us < ACK_DELAY.ns / 1000u ? delay_us : ACK_DELAY.ns / 1000u;
-    slot_sample(h, &h->peers[s->peer], e->slot, us > held ? us - held : 0);
+    sm_session_slot_sample(h, &h->peers[s->peer], e->slot, us > held ? us - held : 0);
 }
 
-enum sm_err ack_apply(struct sm_host *h, struct session *s, const struct sm_frame_ack *ack)
+enum sm_err sm_session_ack_apply(struct sm_host *h, struct session *s,
+                                 const struct sm_frame_ack *ack)
 {
     if (ack->range[0].high >= s->tx_number) {
         return SM_E_MALFORMED; /* never sent */
@@ -471,7 +472,7 @@ enum sm_err ack_apply(struct sm_host *h, struct session *s, const struct sm_fram
     for (unsigned i = 0; i < SM_HOST_SLOTS; i++) {
         gaps_find(h, s, i);
     }
-    active_add(h, &h->peers[s->peer]);
+    sm_session_active_add(h, &h->peers[s->peer]);
     return SM_OK;
 }
 
@@ -531,8 +532,8 @@ static bool ack_send(struct sm_host *h, struct session *s, struct sm_host_out *o
     enum sm_err err = sm_frame_ack_write(&ack, &w);
     assert(err == SM_OK);
     const struct peer *p = &h->peers[s->peer];
-    unsigned slot =
-        p->slot[s->ack_slot].is_absent ? slot_next_usable(p, s->ack_slot) : s->ack_slot;
+    unsigned slot = p->slot[s->ack_slot].is_absent ? sm_session_slot_next_usable(p, s->ack_slot)
+                                                   : s->ack_slot;
     return seal(h, s, slot, 0, sm_view_of(room, w.n), out);
 }
 
@@ -562,9 +563,9 @@ static bool close_send(struct sm_host *h, struct session *s, struct sm_host_out 
         return false;
     }
     uint8_t frame = SM_FRAME_CLOSE;
-    unsigned slot = slot_next_usable(&h->peers[s->peer], SM_HOST_SLOTS - 1);
+    unsigned slot = sm_session_slot_next_usable(&h->peers[s->peer], SM_HOST_SLOTS - 1);
     bool is_sent = seal(h, s, slot, 0, sm_view_of(&frame, 1), out);
-    session_free(h, s);
+    sm_session_free(h, s);
     return is_sent;
 }
 
@@ -573,11 +574,11 @@ static bool control_send(struct sm_host *h, struct sm_host_out *out)
     while (h->control.head != SM_NONE) {
         struct session *s = &h->sessions[h->control.head];
         bool is_up = s->state == SESSION_UP;
-        if (hs_next(h, s, out) || (is_up && (ack_send(h, s, out) || ping_send(h, s, out))) ||
-            close_send(h, s, out)) {
+        if (sm_session_hs_next(h, s, out) ||
+            (is_up && (ack_send(h, s, out) || ping_send(h, s, out))) || close_send(h, s, out)) {
             return true;
         }
-        control_drop(h, s);
+        sm_session_control_drop(h, s);
     }
     return false;
 }
@@ -607,7 +608,7 @@ static void rekey_if_due(struct sm_host *h, struct peer *p, const struct session
 {
     struct sm_dur age = {h->cfg.rekey.ns + (s->is_opener ? 0 : h->cfg.rekey.ns / 4)};
     if (s->tx_number >= REKEY_COUNT || sm_is_due(sm_after(s->up, age), h->now)) {
-        session_want(h, p);
+        sm_session_want(h, p);
     }
 }
 
@@ -634,12 +635,12 @@ static bool fragment_send(struct sm_host *h, struct peer *p, struct sm_host_out 
     struct sm_view plain =
         sm_view_of(sm_pool_at(&h->pool, m->run) + (size_t)frag * STRIDE, len);
     if (!seal(h, s, slot, waits ? SM_FRAG_ACK_NOW : 0, plain, out)) {
-        session_want(h, p);
+        sm_session_want(h, p);
         return false;
     }
     fragset_drop(&m->todo, frag);
     if (fragset_is_empty(&m->todo)) {
-        queue_drop(h, m);
+        sm_session_queue_drop(h, m);
     }
     sent_add(h, s, number,
              (struct sent){.state = SENT_FRAGMENT,
@@ -652,16 +653,16 @@ static bool fragment_send(struct sm_host *h, struct peer *p, struct sm_host_out 
     return true;
 }
 
-bool send_next(struct sm_host *h, struct sm_host_out *out)
+bool sm_session_send_next(struct sm_host *h, struct sm_host_out *out)
 {
     if (reset_send(h, out) || control_send(h, out)) {
         return true;
     }
     while (h->active.head != SM_NONE && h->inflight < h->cfg.inflight_bytes) {
         struct peer *p = &h->peers[h->active.head];
-        active_drop(h, p);
+        sm_session_active_drop(h, p);
         if (fragment_send(h, p, out)) {
-            active_add(h, p); /* at the end: peers take turns */
+            sm_session_active_add(h, p); /* at the end: peers take turns */
             return true;
         }
     }
