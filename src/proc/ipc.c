@@ -347,8 +347,10 @@ static enum sm_err send_parts(struct sm_ipc *ch, enum sm_ipc_type type, uint64_t
     uint8_t front[SM_IPC_HEADER + 4];
     struct sm_wr w = sm_wr_init(front, sizeof front);
     assert(rule != NULL);
-    assert(head.n + body.n <= rule->body_max);
     assert((fd >= 0) == rule->has_fd);
+    if (head.n + body.n > rule->body_max) { /* it may be a stranger's, passed on */
+        return SM_E_INVALID;
+    }
     sm_wr_u32(&w, (uint32_t)(head.n + body.n));
     sm_wr_u16(&w, (uint16_t)type);
     sm_wr_u16(&w, fd >= 0 ? FLAG_FD : 0);

@@ -104,7 +104,8 @@ enum sm_err sm_ipc_new(struct sm_loop *l, int fd, enum sm_prog self, enum sm_pro
                        const struct sm_ipc_ops *ops, void *ctx, struct sm_ipc **out) SM_MUST;
 void sm_ipc_free(struct sm_ipc *ch); /* NULL is fine; not-yet-written messages are tried once */
 
-/* fd is -1, or owned by the channel when OK.  Sending what the table forbids is our bug. */
+/* fd is -1, or owned by the channel when OK.  INVALID when the
+ * body exceeds its row; sending what has no row is our bug. */
 enum sm_err sm_ipc_send(struct sm_ipc *ch, enum sm_ipc_type type, uint64_t id,
                         struct sm_view body, int fd) SM_MUST;
 /* {i32 error, body}: the form of SIGNED, CERTIFIED and STORE_REPLY. */

@@ -3,6 +3,7 @@
  * tests/proc/daemon reads them.  Argument-less, like every program under main; what to do comes
  * by the name of the node: "good" asks, "evil" breaks the table, "crash" dies once it is up. */
 #include "attest/anchor.h"
+#include "core/put.h"
 #include "crypto/suite.h"
 #include "os/clock.h"
 #include "proc/child_common.h"
@@ -21,6 +22,9 @@ struct stub {
     uint8_t node[SM_NODE_RECORD_MAX];
     size_t node_n;
     unsigned listeners;
+    struct sm_put *put; /* an object on its way to store, once */
+    bool has_put;
+    size_t put_at;
 };
 
 static void node_record(struct stub *s, struct sm_node_record *out)
@@ -95,6 +99,76 @@ static void ask_all(struct stub *s, struct sm_ipc *keys)
     ask_certify(keys, 9, SM_ENDPOINT_SEE);
 }
 
+/* -- store ------------------------------------------------------------------------------- */
+
+#define PUT_BYTES ((size_t)300000)
+
+static void put_requests(struct stub *s, struct sm_ipc *store)
+{
+    static uint8_t body[SM_IPC_BODY_MAX];
+    struct sm_put_out o;
+    while (s->put != NULL && sm_put_next(s->put, sm_clock_mono(), &o)) {
+        if (o.kind == SM_PUT_DONE) {
+            sm_child_log(s->self, SM_LOG_NOTICE, "put-done", "error=%s", sm_err_name(o.err));
+            sm_put_free(s->put);
+            s->put = NULL;
+            continue;
+        }
+        struct sm_wr w = sm_wr_init(body, sizeof body);
+        sm_wr_view(&w, sm_view_str("thirty-two bytes that say who: x"));
+        sm_wr_view(&w, o.body);
+        if (sm_ipc_send(store, SM_IPC_STORE_RPC, o.id, sm_view_of(body, w.n), -1) != SM_OK) {
+            abort();
+        }
+    }
+}
+
+/* Feed what is taken, pass the requests on; the rest when answers have come. */
+static void put_step(struct stub *s, struct sm_ipc *store)
+{
+    static const uint8_t data[PUT_BYTES];
+    size_t n = 1;
+    while (n > 0 && s->put_at < PUT_BYTES) {
+        n = sm_put_feed(s->put, sm_clock_mono(),
+                        sm_view_of(data + s->put_at, PUT_BYTES - s->put_at));
+        s->put_at += n;
+        if (s->put_at == PUT_BYTES) {
+            sm_put_end(s->put, sm_clock_mono());
+        }
+        put_requests(s, store);
+    }
+    put_requests(s, store);
+}
+
+static void put_something(struct stub *s, struct sm_ipc *store)
+{
+    const struct sm_put_cfg cfg = {.suite = s->suite,
+                                   .cipher = SM_AESGCM,
+                                   .code = {.k = 2, .n = 3},
+                                   .n_holders = 3,
+                                   .segment_bytes = 100000};
+    if (!s->has_put && sm_put_new(&cfg, &s->put) == SM_OK) {
+        s->has_put = true;
+        put_step(s, store);
+    }
+}
+
+static void from_store(struct stub *s, struct sm_ipc *ch, const struct sm_ipc_msg *m)
+{
+    struct sm_ipc_publish p;
+    enum sm_err e;
+    struct sm_view body;
+    if (m->type == SM_IPC_PUBLISH && sm_ipc_publish_read(m->body, &p) == SM_OK) {
+        sm_child_log(s->self, SM_LOG_NOTICE, "published", "held=%u", (unsigned)p.frag_map);
+    } else if (m->type == SM_IPC_STORE_REPLY && s->put != NULL &&
+               sm_ipc_answer_read(m->body, &e, &body) == SM_OK) {
+        sm_put_response(s->put, sm_clock_mono(), m->id, e, body);
+        put_step(s, ch);
+    }
+}
+
+/* -- messages ---------------------------------------------------------------------------- */
+
 /* The whole check a peer would make of our record and a client's passport. */
 static const char *verdict(struct stub *s, uint64_t id, struct sm_view body)
 {
@@ -123,7 +197,9 @@ static void on_message(void *ctx, struct sm_ipc *ch, const struct sm_ipc_msg *m)
     struct stub *s = ctx;
     enum sm_err e;
     struct sm_view body;
-    if (m->fd >= 0) {
+    if (sm_ipc_peer(ch) == SM_PROG_STORE) {
+        from_store(s, ch, m);
+    } else if (m->fd >= 0) {
         (void)close(m->fd);
         s->listeners++;
         sm_child_log(s->self, SM_LOG_NOTICE, "got-listener", "n=%u", s->listeners);
@@ -145,6 +221,9 @@ static void on_peer(void *ctx, enum sm_prog peer, struct sm_ipc *ch)
     struct stub *s = ctx;
     sm_child_log(s->self, SM_LOG_NOTICE, ch != NULL ? "peer-there" : "peer-gone", "peer=%s",
                  sm_prog_name(peer));
+    if (ch != NULL && peer == SM_PROG_STORE) {
+        put_something(s, ch);
+    }
     /* A frame the table does not have, past our own sender's assertion. */
     if (ch != NULL && strcmp(sm_self_config(s->self)->node.name, "evil") == 0) {
         static const uint8_t frame[SM_IPC_HEADER] = {0, 0, 0, 0, SM_IPC_CONFIG};
