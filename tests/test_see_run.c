@@ -487,6 +487,20 @@ static void refused_modules_say_where_and_why(void)
     T_EQ(made.was_cached, 1);
 }
 
+/* Every part of the check must work behind its wall, sorting many names too. */
+static void many_exports_and_functions_are_fine(void)
+{
+    SM_CLEANUP(sm_buf_done) struct sm_buf wat = SM_BUF(1 << 20);
+    T_OK(sm_buf_printf(&wat, "(module " MEMORY "(func (export \"_start\"))"));
+    for (int i = 0; i < 3000; i++) {
+        T_OK(sm_buf_printf(&wat, "(func (export \"e%d\") (result i32) i32.const %d)", i * 7919,
+                           i));
+    }
+    T_OK(sm_buf_printf(&wat, ")"));
+    T_OK(sm_buf_add(&wat, "", 1));
+    ends_as((const char *)wat.p, SM_SEE_EXIT, 0, "module exited with status 0");
+}
+
 static void names_cannot_become_code(void)
 {
     char mark[128], wat[600];
@@ -746,6 +760,7 @@ int main(int argc, char **argv)
         T_CASE(a_run_can_be_cancelled),
         T_CASE(runs_of_a_dead_worker_are_lost),
         T_CASE(refused_modules_say_where_and_why),
+        T_CASE(many_exports_and_functions_are_fine),
         T_CASE(names_cannot_become_code),
         T_CASE(two_compiles_of_one_module_do_the_work_once),
         T_CASE(a_damaged_cache_is_never_loaded),
