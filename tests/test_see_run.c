@@ -487,6 +487,34 @@ static void refused_modules_say_where_and_why(void)
     T_EQ(made.was_cached, 1);
 }
 
+/* 20,000 functions take the translator far longer than a second. */
+static void a_compile_bomb_meets_the_limit(void)
+{
+    SM_CLEANUP(sm_buf_done) struct sm_buf wat = SM_BUF(1 << 20);
+    SM_CLEANUP(sm_buf_done) struct sm_buf module = SM_BUF(1 << 20);
+    struct sm_engine hasty = engine;
+    struct sm_compile_result made;
+    struct sm_compile c;
+    hasty.compile_cpu_s = 1;
+    T_OK(sm_buf_printf(&wat, "(module " MEMORY "(func (export \"_start\"))"));
+    for (int i = 0; i < 19999; i++) {
+        T_OK(sm_buf_printf(&wat, "(func)"));
+    }
+    T_OK(sm_buf_printf(&wat, ")"));
+    T_OK(sm_buf_add(&wat, "", 1));
+    assemble((const char *)wat.p, &module);
+
+    struct sm_mono now = mono_now();
+    T_OK(sm_compile_start(&hasty, sm_buf_view(&module), now, &c));
+    T_ERR(sm_compile_step(&c, c.deadline, &made), SM_E_LIMIT); /* the caller's clock */
+    T_STR(made.fault.reason, "not compiled in time");
+
+    T_ERR(sm_engine_compile(&hasty, sm_buf_view(&module), &made), SM_E_COMPILE);
+    T_STR(made.fault.reason, "too large or too complex to compile within the limits");
+    T_ERR(sm_engine_compile(&hasty, sm_buf_view(&module), &made), SM_E_COMPILE);
+    T_EQ(made.was_cached, 1);
+}
+
 /* Every part of the check must work behind its wall, sorting many names too. */
 static void many_exports_and_functions_are_fine(void)
 {
@@ -760,6 +788,7 @@ int main(int argc, char **argv)
         T_CASE(a_run_can_be_cancelled),
         T_CASE(runs_of_a_dead_worker_are_lost),
         T_CASE(refused_modules_say_where_and_why),
+        T_CASE(a_compile_bomb_meets_the_limit),
         T_CASE(many_exports_and_functions_are_fine),
         T_CASE(names_cannot_become_code),
         T_CASE(two_compiles_of_one_module_do_the_work_once),

@@ -33,7 +33,7 @@ enum sm_err sm_engine_init(struct sm_engine *e, const char *program_dir,
                              .runtime_dir = runtime_dir,
                              .cache_path = cache_path,
                              .optimize = 1,
-                             .compile_cpu_s = 120,
+                             .compile_cpu_s = 90,
                              .compile_wall_ms = 180000,
                              .cache_bytes = (uint64_t)1 << 30};
     enum sm_err err = sm_see_cache_open(cache_path, mac_key, &made.cache);
