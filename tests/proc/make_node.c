@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* make_node ROOT HOME NAME [ADDRESS:PORT]: a node with a store and without SEEs, for tests. */
+/* make_node ROOT HOME NAME [ADDRESS:PORT]: a node with a store, and with one SEE slot
+ * if NAME is "see", for tests. */
 #include "os/secretmem.h"
 #include "proc/init.h"
 
@@ -21,6 +22,10 @@ static enum sm_err make(int argc, char **argv)
     memcpy(c.node.owner, "tester", 7);
     c.node.environment = SM_ENV_DEV;
     c.node.roles = SM_NODE_STORE;
+    if (strcmp(argv[3], "see") == 0) {
+        c.node.roles |= SM_NODE_SEE;
+        c.see.slots = 1;
+    }
     if (argc > 4) {
         SM_TRY(sm_inet_parse(argv[4], &c.listen.tcp[0]));
         c.listen.n_tcp = 1;

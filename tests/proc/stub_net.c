@@ -25,6 +25,8 @@ struct stub {
     struct sm_put *put; /* an object on its way to store, once */
     bool has_put;
     size_t put_at;
+    struct sm_stream *endpoint;
+    uint64_t staying; /* the instance that is to be stopped */
 };
 
 static void node_record(struct stub *s, struct sm_node_record *out)
@@ -167,6 +169,70 @@ static void from_store(struct stub *s, struct sm_ipc *ch, const struct sm_ipc_ms
     }
 }
 
+/* -- SEEs -------------------------------------------------------------------------------- */
+
+static void spawn(struct stub *s, uint64_t id, const char *launch)
+{
+    if (sm_ipc_send(sm_self_main(s->self), SM_IPC_SEE_SPAWN, id, sm_view_str(launch), -1) !=
+        SM_OK) {
+        abort();
+    }
+}
+
+/* The endpoint: one short message, which the kernel hands over whole. */
+static void endpoint_said(void *ctx, struct sm_view v)
+{
+    struct stub *s = ctx;
+    sm_child_log(s->self, SM_LOG_NOTICE, "endpoint-said", "certificate=%.*s", (int)v.n,
+                 (const char *)v.p);
+    if (s->staying != 0) {
+        uint8_t body[8];
+        sm_put_le64(body, s->staying);
+        if (sm_ipc_send(sm_self_main(s->self), SM_IPC_SEE_STOP, 0, sm_view_of(body, 8), -1) !=
+            SM_OK) {
+            abort();
+        }
+    }
+}
+
+static void endpoint_closed(void *ctx, enum sm_err why)
+{
+    struct stub *s = ctx;
+    (void)why;
+    sm_stream_free(s->endpoint);
+    s->endpoint = NULL;
+}
+
+static void from_main(struct stub *s, const struct sm_ipc_msg *m)
+{
+    static const struct sm_stream_ops ops = {.read = endpoint_said, .closed = endpoint_closed};
+    struct sm_ipc_exit x;
+    enum sm_err e;
+    struct sm_view body;
+    if (m->type == SM_IPC_LISTENER) {
+        (void)close(m->fd);
+        s->listeners++;
+        sm_child_log(s->self, SM_LOG_NOTICE, "got-listener", "n=%u", s->listeners);
+    } else if (m->type == SM_IPC_ENDPOINT) {
+        sm_stream_free(s->endpoint);
+        if (sm_stream_new(sm_self_loop(s->self), m->fd, &ops, s, 1000, &s->endpoint) != SM_OK) {
+            abort();
+        }
+    } else if (m->type == SM_IPC_SEE_SPAWNED &&
+               sm_ipc_answer_read(m->body, &e, &body) == SM_OK) {
+        sm_child_log(s->self, SM_LOG_NOTICE, "spawned", "id=%u error=%s", (unsigned)m->id,
+                     sm_err_name(e));
+        s->staying = m->id == 2 && e == SM_OK && body.n == 8 ? sm_le64(body.p) : s->staying;
+    } else if (m->type == SM_IPC_SEE_EXIT && sm_ipc_exit_read(m->body, &x) == SM_OK) {
+        sm_child_log(s->self, SM_LOG_NOTICE, "see-exit", "signal=%d code=%d", x.was_signal,
+                     x.code);
+        if (!x.was_signal) {
+            spawn(s, 2, "stay");
+            spawn(s, 3, "stay"); /* there is one slot */
+        }
+    }
+}
+
 /* -- messages ---------------------------------------------------------------------------- */
 
 /* The whole check a peer would make of our record and a client's passport. */
@@ -199,16 +265,17 @@ static void on_message(void *ctx, struct sm_ipc *ch, const struct sm_ipc_msg *m)
     struct sm_view body;
     if (sm_ipc_peer(ch) == SM_PROG_STORE) {
         from_store(s, ch, m);
-    } else if (m->fd >= 0) {
-        (void)close(m->fd);
-        s->listeners++;
-        sm_child_log(s->self, SM_LOG_NOTICE, "got-listener", "n=%u", s->listeners);
+    } else if (sm_ipc_peer(ch) == SM_PROG_MAIN) {
+        from_main(s, m);
     } else if (m->type == SM_IPC_IDENTITY && sm_ipc_identity_read(m->body, &s->id) == SM_OK) {
         if (strcmp(sm_self_config(s->self)->node.name, "crash") == 0) {
             _exit(9);
         }
         memcpy(s->endorsement, s->id.endorsement.p, s->id.endorsement.n);
         ask_all(s, ch);
+        if ((sm_self_config(s->self)->node.roles & SM_NODE_SEE) != 0) {
+            spawn(s, 1, "exit");
+        }
     } else if (sm_ipc_answer_read(m->body, &e, &body) == SM_OK) {
         sm_child_log(s->self, SM_LOG_NOTICE, "answer", "id=%u error=%s result=%s",
                      (unsigned)m->id, sm_err_name(e),
