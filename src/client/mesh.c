@@ -9,7 +9,8 @@
 #include <string.h>
 
 enum {
-    QUEUE_MAX = 64 << 20, /* packets waiting for the node; sessions push back far earlier */
+    QUEUE_MAX = 4 << 20,  /* bytes waiting for the node */
+    QUEUE_HIGH = 1 << 20, /* above it the sessions wait */
     ASK = 0,              /* a call to our node, found by its ctl id */
     REQUEST = 1,          /* a call to another endpoint, found by its session request id */
     PACKET_HEAD = 16,     /* of sm_ctl_packet */
@@ -202,7 +203,8 @@ static void take_request(struct sm_mesh *m, const struct sm_host_out *o)
 static void drain(struct sm_mesh *m)
 {
     struct sm_host_out o;
-    while (!m->is_ended && m->host != NULL && sm_host_next(m->host, &o)) {
+    while (!m->is_ended && m->host != NULL && sm_stream_queued(m->stream) < QUEUE_HIGH &&
+           sm_host_next(m->host, &o)) {
         switch (o.kind) {
         case SM_HOST_PACKET:
             send_packet(m, &o);
@@ -396,6 +398,11 @@ static void on_read(void *ctx, struct sm_view bytes)
     drain(m);
 }
 
+static void on_drained(void *ctx)
+{
+    drain(ctx);
+}
+
 static void on_closed(void *ctx, enum sm_err why)
 {
     end_mesh(ctx, why == SM_OK ? SM_E_CLOSED : why);
@@ -405,7 +412,8 @@ static void on_closed(void *ctx, enum sm_err why)
 
 static enum sm_err start(struct sm_mesh *m)
 {
-    static const struct sm_stream_ops ops = {.read = on_read, .closed = on_closed};
+    static const struct sm_stream_ops ops = {
+        .read = on_read, .closed = on_closed, .drained = on_drained};
     SM_TRY(sm_timer_new(m->cfg.loop, on_timer, m, &m->timer));
     SM_TRY(sm_stream_new(m->cfg.loop, m->cfg.fd, &ops, m, QUEUE_MAX, &m->stream));
     struct sm_ctl_hello hello = {

@@ -167,7 +167,7 @@ static void start(struct sm_job *j, struct sm_mono now, uint32_t unit, uint32_t 
                     .what = SM_JOB_RUN, .unit = unit, .worker = worker, .fence = j->fence});
         return;
     }
-    assert(!"no free attempt");
+    abort(); /* pick() gives only units with a free attempt */
 }
 
 static bool other_idle(const struct sm_job *j, uint32_t than)

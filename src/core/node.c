@@ -11,7 +11,8 @@
 
 enum {
     RECORD_LIFE_S = 3600,
-    DHT_GRADE = 1, /* the DHT has one class of contact: verified */
+    CONGESTED_BYTES = 256 << 10, /* of a tunnel's 512 KiB here and in its carrier */
+    DHT_GRADE = 1,               /* the DHT has one class of contact: verified */
 };
 #define RECORD_RENEW SM_S(1200)
 #define RECORD_RETRY SM_S(1)
@@ -662,6 +663,17 @@ static bool take_host(struct sm_node *n, const struct sm_host_out *o, struct sm_
     return false;
 }
 
+bool sm_node_is_congested(const struct sm_node *n)
+{
+    for (unsigned i = 0; i < n->n_links; i++) {
+        const struct link *l = &n->links[i];
+        if (l->is_used && l->is_up && sm_tunnel_queued(l->tunnel) > CONGESTED_BYTES) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool sm_node_next(struct sm_node *n, struct sm_action *out)
 {
     struct sm_route_out route;
@@ -696,7 +708,7 @@ bool sm_node_next(struct sm_node *n, struct sm_action *out)
                 return true;
             }
         }
-        while (sm_host_next(n->host, &host)) {
+        while (!sm_node_is_congested(n) && sm_host_next(n->host, &host)) {
             progress = true;
             if (take_host(n, &host, out)) {
                 return true;

@@ -174,6 +174,10 @@ enum sm_err sm_node_step(struct sm_node *n, const struct sm_event *ev) SM_MUST;
 bool sm_node_next(struct sm_node *n, struct sm_action *out);
 struct sm_mono sm_node_deadline(const struct sm_node *n);
 
+/* A neighbour's queue is nearly full: the driver should take no more packets from endpoints
+ * until it is not.  The node's own sessions wait by themselves. */
+bool sm_node_is_congested(const struct sm_node *n);
+
 /* -- queries ----------------------------------------------------------------------------- */
 
 /* The node's own NODE record; empty until it has been signed once. */

@@ -7,6 +7,9 @@
 #include <string.h>
 
 #define SLOT_MEMORY SM_S(2) /* a destination that answered so lately is alive */
+/* Fragments lost on a path that delivered so lately were dropped by a full queue, which is no
+ * relay's fault; sessions report deliveries every half second. */
+#define SLOT_ALIVE SM_MS(800)
 
 static size_t note_slot(uint64_t hop, uint32_t ep)
 {
@@ -189,6 +192,10 @@ void packets_report(struct sm_node *n, struct sm_hop dst, uint8_t slot, bool is_
     struct slot_note *note = &n->slots[note_slot(dst.v, 0)];
     if (!note->is_used || note->dst.v != dst.v) {
         *note = (struct slot_note){.dst = dst, .is_used = true};
+    }
+    if (!is_ok && note->ok_at[slot].ns > 0 &&
+        sm_between(note->ok_at[slot], n->now).ns < SLOT_ALIVE.ns) {
+        return;
     }
     unsigned count = sm_route_paths(n->route, n->now, dst, SM_ROUTE_PATHS, paths);
     if (count > 0 && is_ok) {

@@ -320,6 +320,7 @@ static void drain(struct net *n)
         act(n, &a);
     }
     n->is_draining = false;
+    ep_pause_all(n, sm_node_is_congested(n->node));
     sm_timer_at(n->timer, sm_node_deadline(n->node));
 }
 

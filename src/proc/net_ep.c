@@ -60,6 +60,19 @@ void ep_free_all(struct net *n)
     }
 }
 
+void ep_pause_all(struct net *n, bool is_paused)
+{
+    if (n->are_eps_paused == is_paused) {
+        return;
+    }
+    n->are_eps_paused = is_paused;
+    for (unsigned i = 0; i < NET_ENDPOINTS; i++) {
+        if (n->eps[i].is_used) {
+            sm_stream_pause(n->eps[i].stream, is_paused);
+        }
+    }
+}
+
 void ep_see_gone(struct net *n, uint64_t instance)
 {
     struct ep *ep = ep_of_instance(n, instance);
@@ -485,6 +498,7 @@ static struct ep *ep_new(struct net *n, int fd, uint8_t kind)
         *ep = (struct ep){.net = n, .is_used = true, .kind = kind};
         ep->in = SM_BUF(2 * (SM_CTL_HEAD + SM_CTL_BODY_MAX));
         if (sm_stream_new(n->loop, fd, &ops, ep, EP_QUEUE * 2, &ep->stream) == SM_OK) {
+            sm_stream_pause(ep->stream, n->are_eps_paused);
             return ep;
         }
         ep->is_used = false;

@@ -92,7 +92,7 @@ struct net {
     size_t passport_of; /* length of the node record the endpoints' passports were made of */
     uint64_t passport_seq;
     struct sm_wall record_since;
-    bool is_draining;
+    bool is_draining, are_eps_paused;
 };
 
 /* net.c */
@@ -113,6 +113,7 @@ struct ep *ep_of_instance(struct net *n, uint64_t instance);
 unsigned ep_count(const struct net *n, uint8_t kind);
 /* Compose an endpoint's passport; false while the node has no record. */
 bool ep_passport(const struct net *n, const struct ep *ep, struct sm_wr *w);
+void ep_pause_all(struct net *n, bool is_paused); /* push back on who sends packets */
 void ep_free_all(struct net *n);
 
 /* net.c, for net_ep.c: a SEE attached, answer whoever asked for it. */

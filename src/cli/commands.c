@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/commands.h"
+
+#include <assert.h>
+#include <string.h>
+
+const struct cli_command cli_commands[] = {
+    {"dev up", "[--nodes N]", "start a local mesh to try things on",
+     "examples:\n"
+     "  seemesh dev up                       7 nodes in ~/.seemesh-dev\n"
+     "  seemesh dev up --nodes 12 --dir /tmp/mesh\n\n"
+     "Each node is a real seemeshd with a home, an identity and a loopback address of its\n"
+     "own; they are joined as a ring with chords, so packets cross relays.  The root that\n"
+     "endorses them is a file: this proves nothing to a stranger.\n\n"
+     "  --nodes N      1 to 64 (7)\n"
+     "  --see-slots N  SEE instances a node runs at a time (2)\n"
+     "  --dir DIR      where to keep it (~/.seemesh-dev)\n",
+     cmd_dev_up},
+    {"dev down", "", "stop that mesh",
+     "The nodes' homes stay; 'dev up' starts them again.\n\n"
+     "  --dir DIR      as given to dev up\n",
+     cmd_dev_down},
+    {"init", "--dev-root DIR", "make a node's home",
+     "example:\n"
+     "  seemesh --home ~/node1 init --dev-root ~/root --listen 10.0.0.5:7411 \\\n"
+     "          --peers 10.0.0.6:7411\n\n"
+     "  --dev-root DIR   the development root; made when it is not there\n"
+     "  --name, --mesh, --owner NAME\n"
+     "  --listen ADDR:PORT, --peers ADDR:PORT,...\n",
+     cmd_init},
+    {"node", "", "run the node of --home in the foreground", "Ends on Ctrl-C or SIGTERM.\n",
+     cmd_node},
+    {"put", "FILE", "store a file in the mesh",
+     "examples:\n"
+     "  seemesh put report.pdf\n"
+     "  tar c folder | seemesh put - --name folder.tar\n\n"
+     "Prints the reference: whoever has that line can read the file.  It is also kept, by\n"
+     "name, in HOME/client/objects.  The file is encrypted here; holders see ciphertext.\n\n"
+     "  --name NAME      what 'ls' calls it (the file's name)\n",
+     cmd_put},
+    {"get", "REF", "read a file from the mesh",
+     "examples:\n"
+     "  seemesh get report.pdf -o copy.pdf\n"
+     "  seemesh get sm1:... | tar x\n\n"
+     "REF is a reference, a name of 'seemesh ls', or - to read the reference from standard\n"
+     "input, so that it is not seen in the list of processes.\n\n"
+     "  -o, --output FILE    written whole or not at all\n",
+     cmd_get},
+    {"ls", "", "list what was put from here, and whether it can be read now", NULL, cmd_ls},
+    {"rm", "REF", "remove an object from every holder", "  -y, --yes        do not ask\n",
+     cmd_rm},
+    {"nodes", "", "list the nodes of the mesh as this node sees them", NULL, cmd_nodes},
+    {"route", "NODE", "show the paths to a node and what each hop costs",
+     "NODE is an owner, or the beginning of a node id.\n", cmd_route},
+    {"trust", "[NODE]", "show the trust in all nodes, or explain the trust in one", NULL,
+     cmd_trust},
+    {"see list", "", "list the SEE instances on this node", NULL, cmd_see_list},
+    {"status", "", "show how this node is", NULL, cmd_status},
+};
+const size_t cli_commands_n = SM_COUNT(cli_commands);
+
+const struct cli_command *cli_command_named(const char *name)
+{
+    for (size_t i = 0; i < cli_commands_n; i++) {
+        if (strcmp(cli_commands[i].name, name) == 0) {
+            return &cli_commands[i];
+        }
+    }
+    assert(!"a command that is not in the table");
+    return NULL;
+}
