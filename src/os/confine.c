@@ -299,7 +299,7 @@ static int allow_some(scmp_filter_ctx ctx, unsigned groups)
 {
     /* The loop makes descriptors non-blocking with this one. */
     int r =
-        seccomp_rule_add(ctx, SCMP_ACT_ALLOW, CALL(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, FIONBIO));
+        seccomp_rule_add(ctx, SCMP_ACT_ALLOW, CALL(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, FIONBIO, 0));
     /* fstat() of glibc is this call with an empty path. */
     if ((groups & SM_CALLS_FILES) == 0) {
         r = r != 0
@@ -311,7 +311,7 @@ static int allow_some(scmp_filter_ctx ctx, unsigned groups)
         static const int families[] = {AF_INET, AF_INET6};
         for (size_t i = 0; i < SM_COUNT(families) && r == 0; i++) {
             r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, CALL(socket), 1,
-                                 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
+                                 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i], 0));
         }
     }
     if ((groups & SM_CALLS_THREADS) != 0 && (groups & SM_CALLS_SPAWN) == 0) {

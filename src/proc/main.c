@@ -463,11 +463,14 @@ static void start_again(void *ctx)
 static void fixed_ended(struct program *p, struct sm_child_exit how)
 {
     struct daemon *d = p->d;
-    if (d->is_stopping) {
+    if (d->is_stopping && !how.was_signal && how.code == 0) {
         return;
     }
     note(d, SM_LOG_ERROR, "program-ended", "program=%s %s=%d ready=%s", sm_prog_name(p->prog),
          how.was_signal ? "signal" : "exit", how.code, p->was_ready ? "yes" : "no");
+    if (d->is_stopping) {
+        return;
+    }
     if (!p->was_ready) {
         note(d, SM_LOG_ERROR, "giving-up", "program=%s why=\"it could not start\"",
              sm_prog_name(p->prog));
