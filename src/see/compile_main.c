@@ -82,10 +82,10 @@ static enum sm_err confine_tool(const struct job *j)
         {j->build_path, true},
     };
     SM_TRY(sm_confine_files(paths, SM_COUNT(paths)));
-    SM_TRY(sm_confine_limit(RLIMIT_CPU, j->cpu_s, (uint64_t)j->cpu_s + 1));
-    SM_TRY(sm_confine_limit(RLIMIT_FSIZE, FSIZE_MAX, FSIZE_MAX));
-    SM_TRY(sm_confine_limit(RLIMIT_DATA, DATA_MAX, DATA_MAX));
-    SM_TRY(sm_confine_limit(RLIMIT_NOFILE, 64, 64));
+    SM_TRY(sm_confine_rlimit(RLIMIT_CPU, j->cpu_s, (uint64_t)j->cpu_s + 1));
+    SM_TRY(sm_confine_rlimit(RLIMIT_FSIZE, FSIZE_MAX, FSIZE_MAX));
+    SM_TRY(sm_confine_rlimit(RLIMIT_DATA, DATA_MAX, DATA_MAX));
+    SM_TRY(sm_confine_rlimit(RLIMIT_NOFILE, 64, 64));
     return sm_confine_toolchain();
 }
 
@@ -387,7 +387,7 @@ static _Noreturn void check_here(struct job *j, int out)
     explicit_bzero(j->cache.mac_key, sizeof j->cache.mac_key);
     struct checked c = {.err = SM_E_FAILED};
     struct sm_wasm_info info = {0};
-    if (sm_confine_files(NULL, 0) != SM_OK || sm_confine_limit(RLIMIT_CPU, 20, 20) != SM_OK ||
+    if (sm_confine_files(NULL, 0) != SM_OK || sm_confine_rlimit(RLIMIT_CPU, 20, 20) != SM_OK ||
         sm_confine_parser() != SM_OK) {
         _exit(1);
     }

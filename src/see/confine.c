@@ -300,7 +300,7 @@ static enum sm_err drop_uid(void)
 
 enum sm_err sm_confine_process(bool may_drop_uid)
 {
-    SM_TRY(sm_confine_limit(RLIMIT_CORE, 0, 0));
+    SM_TRY(sm_confine_rlimit(RLIMIT_CORE, 0, 0));
     if (may_drop_uid) {
         SM_TRY(drop_uid());
     }
@@ -313,7 +313,7 @@ enum sm_err sm_confine_process(bool may_drop_uid)
     return SM_OK;
 }
 
-enum sm_err sm_confine_limit(int resource, uint64_t soft, uint64_t hard)
+enum sm_err sm_confine_rlimit(int resource, uint64_t soft, uint64_t hard)
 {
     struct rlimit now, want = {.rlim_cur = soft, .rlim_max = hard};
     if (getrlimit((__rlimit_resource_t)resource, &now) != 0) {

@@ -36,4 +36,4 @@ enum sm_err sm_confine_toolchain(void) SM_MUST;
 enum sm_err sm_confine_process(bool may_drop_uid) SM_MUST;
 
 /* One rlimit, soft and hard; hard may be above soft for CPU time. */
-enum sm_err sm_confine_limit(int resource, uint64_t soft, uint64_t hard) SM_MUST;
+enum sm_err sm_confine_rlimit(int resource, uint64_t soft, uint64_t hard) SM_MUST;

@@ -49,12 +49,12 @@ struct worker {
 static enum sm_err limit_instance(const struct sm_worker_request *r)
 {
     uint64_t data = ((uint64_t)r->memory_pages << 16) + RT_OVERHEAD_BYTES;
-    SM_TRY(sm_confine_limit(RLIMIT_DATA, data, data));
+    SM_TRY(sm_confine_rlimit(RLIMIT_DATA, data, data));
     /* The first second more is for the signal that tells why; then it is killed. */
-    SM_TRY(sm_confine_limit(RLIMIT_CPU, r->cpu_s, (uint64_t)r->cpu_s + 1));
-    SM_TRY(sm_confine_limit(RLIMIT_FSIZE, 0, 0));
-    SM_TRY(sm_confine_limit(RLIMIT_NOFILE, 3, 3));
-    return sm_confine_limit(RLIMIT_NPROC, 0, 0);
+    SM_TRY(sm_confine_rlimit(RLIMIT_CPU, r->cpu_s, (uint64_t)r->cpu_s + 1));
+    SM_TRY(sm_confine_rlimit(RLIMIT_FSIZE, 0, 0));
+    SM_TRY(sm_confine_rlimit(RLIMIT_NOFILE, 3, 3));
+    return sm_confine_rlimit(RLIMIT_NPROC, 0, 0);
 }
 
 static enum sm_err take_fds(const int fds[static 3])
