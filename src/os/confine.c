@@ -250,6 +250,10 @@ static const int spawn_calls[] = {
     CALL(setsid),
     CALL(unshare),
     CALL(prctl),
+    CALL(signalfd4),
+    CALL(setgroups), /* a child of root becomes nobody */
+    CALL(setresgid),
+    CALL(setresuid),
 };
 /* Nothing of ours can reach these by mistake. */
 static const int deadly_calls[] = {
