@@ -41,11 +41,11 @@ const char *sm_prog_name(enum sm_prog role); /* "main", "net", ... */
     X(HEALTH, 7)       /* text: key=value ... */                                               \
     X(LISTENER, 8)     /* u8 enum sm_ipc_listener, text of the address; descriptor */          \
     X(ENDPOINT, 9)     /* u64 instance; descriptor: the channel of a new SEE's supervisor */   \
-    X(SEE_SPAWN, 10)   /* launch settings, passed on as LAUNCH */                              \
+    X(SEE_SPAWN, 10)   /* launch settings: a START of wire/see_rpc.h, passed on in LAUNCH */   \
     X(SEE_SPAWNED, 11) /* i32 error, u64 instance; the ENDPOINT came before */                 \
     X(SEE_EXIT, 12)    /* u64 instance, u8 was it a signal, i32 code */                        \
     X(SEE_STOP, 13)    /* u64 instance: kill it */                                             \
-    X(LAUNCH, 14)      /* launch settings of SEE_SPAWN */                                      \
+    X(LAUNCH, 14)      /* u64 instance, u32 endpoint, launch settings of SEE_SPAWN */          \
     X(SIGN, 15)        /* a sign request of the core (wire/sign.h) */                          \
     X(SIGNED, 16)      /* i32 error, the answer */                                             \
     X(CERTIFY, 17)     /* struct sm_ipc_certify */                                             \

@@ -32,6 +32,8 @@
 #define STEADY      SM_S(60) /* a program that lived this long starts its pauses anew */
 #define STOP_GRACE  SM_S(5)
 #define LISTENERS   (SM_CONFIG_TCP_MAX + 1)
+/* SEEs are endpoints of the node like clients, whose numbers net gives below this one. */
+#define FIRST_INSTANCE 65536u
 
 enum { EXIT_OK = 0, EXIT_FAILED_START = 1, EXIT_USAGE = 2 };
 
@@ -271,6 +273,7 @@ static void on_certify(struct program *see, const struct sm_ipc_msg *m)
         return;
     }
     ask.kind = SM_ENDPOINT_SEE;
+    ask.ep = (uint32_t)see->instance;
     memcpy(ask.measurement, d->see_measurement, sizeof ask.measurement);
     sm_ipc_certify_write(&ask, &w);
     if (sm_wr_done(&w, &v) == SM_OK) {
@@ -544,7 +547,23 @@ static struct program *free_slot(struct daemon *d)
     return NULL;
 }
 
-static enum sm_err start_see(struct daemon *d, struct program *see, struct sm_view launch)
+/* The launch settings behind who the SEE is: its instance, whose low half is its endpoint. */
+static void launch_see(struct program *see, struct sm_view settings)
+{
+    uint8_t bytes[SM_IPC_SMALL];
+    struct sm_wr w = sm_wr_init(bytes, sizeof bytes);
+    struct sm_view v;
+    sm_wr_u64(&w, see->instance);
+    sm_wr_u32(&w, (uint32_t)see->instance);
+    sm_wr_view(&w, settings);
+    if (sm_wr_done(&w, &v) != SM_OK) {
+        drop_program(see, "its launch settings are too long");
+        return;
+    }
+    tell(see, SM_IPC_LAUNCH, 0, v, -1);
+}
+
+static enum sm_err start_see(struct daemon *d, struct program *see, struct sm_view settings)
 {
     int fds[2];
     uint8_t instance[8];
@@ -556,9 +575,9 @@ static enum sm_err start_see(struct daemon *d, struct program *see, struct sm_vi
         (void)close(fds[0]);
         return e;
     }
-    see->instance = ++d->next_instance;
+    see->instance = d->next_instance++;
     sm_put_le64(instance, see->instance);
-    tell(see, SM_IPC_LAUNCH, 0, launch, -1);
+    launch_see(see, settings);
     tell(&d->fixed[SM_PROG_NET], SM_IPC_ENDPOINT, 0, sm_view_of(instance, 8), fds[0]);
     return SM_OK;
 }
@@ -914,7 +933,7 @@ static bool find_config(const struct options *o, struct daemon *d)
 
 int main(int argc, char **argv)
 {
-    static struct daemon d = {.lock_fd = -1};
+    static struct daemon d = {.lock_fd = -1, .next_instance = FIRST_INSTANCE};
     struct options o = {0};
     int r = parse_options(argc, argv, &o);
     if (r != 0) {

@@ -10,6 +10,8 @@
 
 struct stub {
     struct sm_self *self;
+    uint64_t instance;
+    uint32_t ep;
     bool stays;
 };
 
@@ -17,13 +19,17 @@ static void on_launch(struct stub *s, struct sm_view launch)
 {
     uint8_t bytes[SM_IPC_SMALL];
     struct sm_wr w = sm_wr_init(bytes, sizeof bytes);
-    /* It claims to be a client with a measurement of its own choice: main knows better. */
+    struct sm_rd r = sm_rd_init(launch);
+    s->instance = sm_rd_u64(&r);
+    s->ep = sm_rd_u32(&r);
+    s->stays = sm_view_eq(sm_rd_rest(&r), sm_view_str("stay"));
+    /* It claims to be a client of another number, with a measurement of its own choice: main
+     * knows better. */
     const struct sm_ipc_certify ask = {.ep = 77,
                                        .kind = SM_ENDPOINT_CLIENT,
                                        .sign_key = {1},
                                        .dh_key = {2},
                                        .measurement = {0xff}};
-    s->stays = sm_view_eq(launch, sm_view_str("stay"));
     sm_ipc_certify_write(&ask, &w);
     if (sm_ipc_send(sm_self_main(s->self), SM_IPC_CERTIFY, 41, sm_view_of(bytes, w.n), -1) !=
         SM_OK) {
@@ -31,7 +37,7 @@ static void on_launch(struct stub *s, struct sm_view launch)
     }
 }
 
-static const char *look_at(const struct sm_ipc_msg *m)
+static const char *look_at(const struct stub *s, const struct sm_ipc_msg *m)
 {
     struct sm_endpoint_record r;
     enum sm_err e;
@@ -40,8 +46,9 @@ static const char *look_at(const struct sm_ipc_msg *m)
         sm_endpoint_record_read(record, &r) != SM_OK) {
         return "broken";
     }
-    return r.ep == 77 && r.kind == SM_ENDPOINT_SEE && r.measurement[0] != 0xff ? "right"
-                                                                               : "wrong";
+    bool is_right = r.ep == s->ep && r.ep == (uint32_t)s->instance && r.ep >= 65536 &&
+                    r.kind == SM_ENDPOINT_SEE && r.measurement[0] != 0xff;
+    return is_right ? "right" : "wrong";
 }
 
 static void on_message(void *ctx, struct sm_ipc *ch, const struct sm_ipc_msg *m)
@@ -51,7 +58,7 @@ static void on_message(void *ctx, struct sm_ipc *ch, const struct sm_ipc_msg *m)
     if (m->type == SM_IPC_LAUNCH) {
         on_launch(s, m->body);
     } else if (m->type == SM_IPC_CERTIFIED) {
-        const char *how = look_at(m);
+        const char *how = look_at(s, m);
         ssize_t put = write(SM_CHILD_FD_ENDPOINT, how, strlen(how));
         if (put < 0 || !s->stays) {
             sm_child_fail(s->self);
