@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifndef KIT_NOW /* tests of whole programs say what their clock says */
 #define KIT_NOW ((struct sm_wall){1700000000u})
+#endif
 
 struct kit {
     const struct sm_suite *suite;
