@@ -59,7 +59,9 @@ void unit_input(struct see *s, uint64_t handle, const struct sm_unit_piece *p)
                         ? SM_E_STATE
                         : stage_piece(&in->bytes, p);
     if (e != SM_OK) {
-        see_refuse(s, handle, e, "this is not the next piece of the unit's input");
+        see_refuse(s, handle, e,
+                   e == SM_E_LIMIT ? "the unit's input is larger than a SEE takes"
+                                   : "this is not the next piece of the unit's input");
         return;
     }
     sm_mesh_reply(s->mesh, handle, SM_OK, (struct sm_view){0});
