@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proc/run_int.h"
 
-#define STEP_FIRST (64u << 10) /* past the end for the rest of the last record; then doubling  \
-                                */
+/* How far past the end the last record is looked for first; then twice as far. */
+#define STEP_FIRST (64u << 10)
 
 static enum sm_err on_bytes(void *ctx, uint64_t offset, struct sm_view bytes)
 {

@@ -16,11 +16,13 @@
 #include "see/engine.h"
 #include "wire/see_rpc.h"
 
-#define RUN_INPUT_MAX  (64u << 20) /* of a unit; the copy a worker reads is as large */
-#define RUN_HEADER_MAX (1u << 20)  /* the first record of a CSV file */
-#define RUN_FENCES_MAX 65536u /* (job, unit) pairs of a SEE's life: a job of the largest size  \
-                               */
-#define RUN_WORDS SM_UNIT_WORDS_MAX
+/* Of a unit; the copy that its instance reads is as large. */
+#define RUN_INPUT_MAX (64u << 20)
+/* The first record of a CSV file. */
+#define RUN_HEADER_MAX (1u << 20)
+/* Units of all jobs in a SEE's life: one job of the largest size. */
+#define RUN_FENCES_MAX 65536u
+#define RUN_WORDS      SM_UNIT_WORDS_MAX
 
 struct see;
 
