@@ -108,6 +108,11 @@ struct staged {
     struct sm_buf bytes;
 };
 
+struct attempt {
+    uint32_t unit;
+    uint64_t fence; /* 0: none */
+};
+
 struct header { /* of the CSV object that was read last */
     bool is_known;
     struct sm_data_id id;
@@ -117,6 +122,7 @@ struct header { /* of the CSV object that was read last */
 struct units {
     struct unit now;
     struct staged input, output;
+    struct attempt cancelled; /* the last one that was before its RUN was here */
     struct header header;
     struct sm_map fence_of; /* job and unit -> place in fences */
     uint64_t *fences;

@@ -410,6 +410,10 @@ void unit_run(struct see *s, uint64_t handle, const struct sm_unit_run *r)
         return;
     }
     *fence = r->fence;
+    if (us->cancelled.unit == r->unit && us->cancelled.fence == r->fence) {
+        see_refuse(s, handle, SM_E_CANCELLED, "cancelled");
+        return;
+    }
     if (us->now.phase != UNIT_NONE) {
         fail(s, SM_E_CANCELLED, "a newer attempt came");
     }
@@ -430,6 +434,9 @@ void unit_cancel(struct see *s, uint64_t handle, const struct sm_unit_piece *p)
     struct units *us = &s->units;
     if (us->now.phase != UNIT_NONE && us->now.number == p->unit && us->now.fence == p->fence) {
         fail(s, SM_E_CANCELLED, "cancelled");
+    } else {
+        /* Sessions do not keep the order of requests: its RUN may still come. */
+        us->cancelled = (struct attempt){p->unit, p->fence};
     }
     if (is_for(&us->input, p->unit, p->fence)) {
         forget(&us->input);

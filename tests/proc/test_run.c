@@ -715,6 +715,15 @@ static void a_cancelled_attempt_ends(void)
     T_TRUE(result_of(start_inline(8, 201, "copy", sm_view_str("x"))).is_exit);
 }
 
+static void an_attempt_cancelled_ahead_does_not_run(void)
+{
+    struct sm_unit_piece p = {.unit = 12, .fence = 5};
+    struct answer *done;
+    T_OK(ask_piece(SM_UNIT_CANCEL, &p, &done));
+    T_ERR(await(start_inline(12, 5, "copy", sm_view_str("x"))), SM_E_CANCELLED);
+    T_TRUE(result_of(start_inline(12, 6, "copy", sm_view_str("x"))).is_exit);
+}
+
 static void a_stranger_gets_no_session(void)
 {
     uint8_t room[64];
@@ -989,6 +998,7 @@ int main(int argc, char **argv)
         T_CASE(an_older_fence_is_stale),
         T_CASE(a_newer_attempt_ends_the_older),
         T_CASE(a_cancelled_attempt_ends),
+        T_CASE(an_attempt_cancelled_ahead_does_not_run),
         T_CASE(a_stranger_gets_no_session),
         T_CASE(lines_of_ranges_add_up_to_the_object),
         T_CASE(csv_units_get_the_header_and_whole_records),
