@@ -220,9 +220,13 @@ static void drain(struct sm_mesh *m)
             break;
         }
     }
-    if (!m->is_ended && m->host != NULL) {
-        sm_timer_at(m->timer, sm_host_deadline(m->host));
+    if (m->is_ended || m->host == NULL) {
+        return;
     }
+    struct sm_mono soon = sm_after(sm_clock_mono(), SM_MS(1));
+    struct sm_mono due = sm_host_deadline(m->host);
+    bool is_held = sm_stream_queued(m->stream) >= QUEUE_HIGH;
+    sm_timer_at(m->timer, is_held ? sm_earlier(due, soon) : due);
 }
 
 static void on_timer(void *ctx)
@@ -471,6 +475,16 @@ struct sm_addr sm_mesh_self(const struct sm_mesh *m)
 struct sm_view sm_mesh_passport(const struct sm_mesh *m)
 {
     return sm_view_of(m->passport, m->passport_n);
+}
+
+const uint8_t *sm_mesh_dh_key(const struct sm_mesh *m)
+{
+    return m->cfg.dh.pub.b;
+}
+
+const struct sm_anchor *sm_mesh_anchor(const struct sm_mesh *m)
+{
+    return m->cfg.anchor;
 }
 
 struct sm_loop *sm_mesh_loop(const struct sm_mesh *m)

@@ -67,6 +67,8 @@ void sm_mesh_free(struct sm_mesh *m);
 
 struct sm_addr sm_mesh_self(const struct sm_mesh *m);
 struct sm_view sm_mesh_passport(const struct sm_mesh *m);
+const uint8_t *sm_mesh_dh_key(const struct sm_mesh *m); /* ours, public; 32 bytes */
+const struct sm_anchor *sm_mesh_anchor(const struct sm_mesh *m);
 struct sm_loop *sm_mesh_loop(const struct sm_mesh *m);
 struct sm_mono sm_mesh_now(const struct sm_mesh *m);
 

@@ -351,8 +351,16 @@ static void on_turn(void *ctx)
         return;
     }
     for (unsigned i = 0; i < NET_CONNS; i++) {
-        if (n->conns[i].id != 0 && !n->conns[i].is_dialling) {
-            report_written(&n->conns[i]);
+        struct conn *c = &n->conns[i];
+        if (c->id == 0 || c->is_dialling) {
+            continue;
+        }
+        report_written(c);
+        if (c->seen != c->handed) {
+            /* New bytes leave after this hook; look again at how many did.  If the socket is
+             * full, `drained` tells instead, and there is no spinning. */
+            c->seen = c->handed;
+            sm_loop_again(n->loop);
         }
     }
     ep_renew_passports(n);

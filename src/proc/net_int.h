@@ -33,6 +33,7 @@ struct conn {
     struct sm_stream *stream;
     bool is_dialling;
     uint64_t handed, told; /* bytes given to the stream, and reported as written */
+    uint64_t seen;         /* handed, when the turn's hook last looked */
 };
 
 struct ep {
