@@ -49,6 +49,26 @@ const struct cli_command cli_commands[] = {
     {"ls", "", "list what was put from here, and whether it can be read now", NULL, cmd_ls},
     {"rm", "REF", "remove an object from every holder", "  -y, --yes        do not ask\n",
      cmd_rm},
+    {"run", "MODULE", "run a WebAssembly module over an object",
+     "examples:\n"
+     "  seemesh run wordstat.wasm --on book.txt --reduce wordstat-reduce.wasm\n"
+     "  seemesh run csvstat.wasm --on data.csv --split csv -o result.csv\n\n"
+     "The object is cut into units; each runs in a SEE instance on some node, which reads its\n"
+     "part by sessions of its own.  A unit on a lost or slow node runs again elsewhere.\n"
+     "Results come in the order of the input, or through the reduce module.\n\n"
+     "  --on REF         the object: reference, name or -\n"
+     "  --split HOW      lines (default), csv, or bytes:N\n"
+     "  --units N        how many pieces (three for each SEE)\n"
+     "  --reduce MODULE  run over the results, in a tree, until one is left\n"
+     "  --arg TEXT, --reduce-arg TEXT    argument of the module (may be repeated)\n"
+     "  --sees N         SEE instances to use (all that are free, at most 64)\n"
+     "  --time TIME      longest time of one unit (60s)\n"
+     "  --receipts FILE  keep the signed receipts\n"
+     "  -o FILE          the result; else standard output\n",
+     cmd_run},
+    {"verify", "FILE", "check the receipts of a run, offline",
+     "FILE is what 'run --receipts' wrote.  Needs only the configuration of --home.\n",
+     cmd_verify},
     {"nodes", "", "list the nodes of the mesh as this node sees them", NULL, cmd_nodes},
     {"route", "NODE", "show the paths to a node and what each hop costs",
      "NODE is an owner, or the beginning of a node id.\n", cmd_route},

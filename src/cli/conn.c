@@ -31,7 +31,7 @@ enum sm_err cli_home(struct cli *c, char *out, size_t cap)
     return SM_OK;
 }
 
-static enum sm_err load_config(struct cli *c, struct sm_config *out)
+enum sm_err cli_load_config(struct cli *c, struct sm_config *out)
 {
     char home[SM_PATH], path[SM_PATH + 16];
     struct sm_config_problem why;
@@ -117,7 +117,7 @@ static enum sm_err open_conn(struct cli_conn *conn)
 enum sm_err cli_connect(struct cli *c, struct cli_conn *out)
 {
     *out = (struct cli_conn){.c = c};
-    SM_TRY(load_config(c, &out->config));
+    SM_TRY(cli_load_config(c, &out->config));
     enum sm_err e = open_conn(out);
     if (e == SM_OK) {
         return SM_OK;

@@ -33,6 +33,9 @@ void cli_disconnect(struct cli_conn *conn);
 /* Turn the loop until *done.  CLOSED: the node went away (said already); CANCELLED: Ctrl-C. */
 enum sm_err cli_wait(struct cli_conn *conn, const bool *done) SM_MUST;
 
+/* The configuration of that home.  Complains itself. */
+enum sm_err cli_load_config(struct cli *c, struct sm_config *out) SM_MUST;
+
 /* The node's home: --home, SEEMESH_HOME, or ~/.seemesh. */
 enum sm_err cli_home(struct cli *c, char *out, size_t cap) SM_MUST;
 

@@ -506,8 +506,9 @@ static void on_ran(void *ctx, enum sm_err err, struct sm_view body)
     if (e != SM_OK) {
         if (e != SM_E_CANCELLED) {
             int n = body.n < 200 ? (int)body.n : 200;
-            snprintf(j->words, sizeof j->words, "unit %u on %s: %s%s%.*s", w->unit, owner_of(w),
-                     sm_err_words(e), n > 0 ? ": " : "", n, (const char *)body.p);
+            snprintf(j->words, sizeof j->words, "unit %u on %s: %.*s", w->unit, owner_of(w),
+                     n > 0 ? n : (int)strlen(sm_err_words(e)),
+                     n > 0 ? (const char *)body.p : sm_err_words(e));
             note(j, "%s", j->words);
         }
         attempt_lost(w, e, SM_JOB_END_LOST);

@@ -7,6 +7,8 @@
 
 enum { FEED_BYTES = 256 << 10 };
 #define REQUEST_DEADLINE SM_S(20) /* a shard and its fsync on a slow disk */
+#define ANNOUNCE_AGAIN   SM_MS(40)
+#define ANNOUNCE_LIMIT   SM_S(10) /* then the object is durable, and found a little later */
 
 struct request {
     struct sm_put_io *io;
@@ -26,7 +28,8 @@ struct sm_put_io {
     struct sm_put_result result;
     uint8_t key[32];
     unsigned waiting; /* requests under way: their contexts point here */
-    bool is_over;
+    bool is_over, is_stored;
+    struct sm_mono announce_by;
 };
 
 static void pump(struct sm_put_io *p);
@@ -136,6 +139,48 @@ static void send_request(struct sm_put_io *p, const struct sm_put_out *o)
     sm_put_response(p->put, sm_mesh_now(p->cfg.mesh), o->id, e, (struct sm_view){0});
 }
 
+/* -- until others can find it ------------------------------------------------------------- */
+
+static unsigned committed(const struct sm_put_io *p)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < p->result.n_rows; i++) {
+        n += p->result.rows[i].row.is_committed;
+    }
+    return n;
+}
+
+/* The holders announce what they committed; the put is over when a lookup finds them all. */
+static void on_holders(void *ctx, enum sm_err err, const struct sm_holders *h)
+{
+    struct sm_put_io *p = ctx;
+    uint64_t held = 0;
+    p->waiting--;
+    if (p->is_over) {
+        release(p);
+        return;
+    }
+    for (unsigned i = 0; err == SM_OK && i < h->n; i++) {
+        held |= h->list[i].held;
+    }
+    struct sm_mono now = sm_mesh_now(p->cfg.mesh);
+    if ((unsigned)__builtin_popcountll(held) >= committed(p) ||
+        sm_is_due(p->announce_by, now)) {
+        finish(p, SM_OK, NULL);
+        return;
+    }
+    sm_timer_at(p->timer, sm_after(now, ANNOUNCE_AGAIN));
+}
+
+static void await_holders(struct sm_put_io *p)
+{
+    if (sm_find_holders(p->cfg.mesh, &p->result.ref.object, on_holders, p) != SM_OK) {
+        finish(p, SM_OK, NULL); /* it is stored; only the wait for the announcement failed */
+        return;
+    }
+    p->waiting++;
+}
+
 static void take_done(struct sm_put_io *p, const struct sm_put_out *o)
 {
     p->result.ref.object = o->object;
@@ -160,7 +205,13 @@ static void take_done(struct sm_put_io *p, const struct sm_put_out *o)
             sm_put_reason(p->put, &words) == SM_OK && sm_buf_add(&words, "", 1) == SM_OK;
         reason = is_told ? (const char *)words.p : sm_err_words(err);
     }
-    finish(p, err, reason);
+    if (err != SM_OK) {
+        finish(p, err, reason);
+        return;
+    }
+    p->is_stored = true;
+    p->announce_by = sm_after(sm_mesh_now(p->cfg.mesh), ANNOUNCE_LIMIT);
+    await_holders(p);
 }
 
 /* Give the machine plaintext while it takes any. */
@@ -202,6 +253,7 @@ static void pump(struct sm_put_io *p)
         while (sm_put_next(p->put, sm_mesh_now(p->cfg.mesh), &o)) {
             has_more = true;
             if (o.kind == SM_PUT_DONE) {
+                sm_timer_at(p->timer, SM_NEVER);
                 take_done(p, &o);
                 return;
             }
@@ -218,7 +270,12 @@ static void pump(struct sm_put_io *p)
 static void on_timer(void *ctx)
 {
     struct sm_put_io *p = ctx;
-    if (!p->is_over) {
+    if (p->is_over) {
+        return;
+    }
+    if (p->is_stored) {
+        await_holders(p);
+    } else {
         pump(p);
     }
 }
@@ -296,7 +353,7 @@ enum sm_err sm_put_io_start(const struct sm_put_io_cfg *cfg, struct sm_put_io **
 
 void sm_put_io_cancel(struct sm_put_io *p)
 {
-    if (p->put != NULL) {
+    if (p->put != NULL && !p->is_stored) {
         struct sm_put_out o;
         sm_put_cancel(p->put, sm_mesh_now(p->cfg.mesh));
         while (sm_put_next(p->put, sm_mesh_now(p->cfg.mesh), &o) && o.kind == SM_PUT_REQUEST) {
