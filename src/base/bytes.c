@@ -71,7 +71,7 @@ uint8_t sm_rd_u8(struct sm_rd *r)
 uint16_t sm_rd_u16(struct sm_rd *r)
 {
     struct sm_view v = sm_rd_view(r, 2);
-    return v.n == 2 ? (uint16_t)(v.p[0] | v.p[1] << 8) : 0;
+    return v.n == 2 ? (uint16_t)(v.p[0] + 256u * v.p[1]) : 0;
 }
 
 uint32_t sm_rd_u32(struct sm_rd *r)

@@ -86,6 +86,6 @@ const struct cli_command *cli_command_named(const char *name)
             return &cli_commands[i];
         }
     }
-    assert(!"a command that is not in the table");
+    assert(false); /* callers name commands of the table */
     return NULL;
 }

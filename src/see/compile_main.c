@@ -249,7 +249,10 @@ static enum sm_err make_key(struct job *j)
 static enum sm_err write_file(const char *dir, const char *name, struct sm_view v)
 {
     char path[PATH_MAX];
-    (void)snprintf(path, sizeof path, "%s/%s", dir, name);
+    int n = snprintf(path, sizeof path, "%s/%s", dir, name);
+    if (n < 0 || (size_t)n >= sizeof path) {
+        return SM_E_LIMIT;
+    }
     FILE *f = fopen(path, "wbe");
     if (f == NULL) {
         return SM_E_IO;
