@@ -29,7 +29,8 @@
  * Memory:  everything in sm_dht_new, by the caps; sm_dht_footprint tells how much.
  * Errors:  inputs from the network never fail; they are counted and OBSERVEd.
  * Threads: one caller.
- * Source:  DESIGN 7; Baumgart, Mies, "S/Kademlia", 2007 (disjoint paths); doc/wire.md 5.
+ * Source:  DESIGN 7; doc/wire.md, section 5;
+ *          Baumgart, Mies, "S/Kademlia", 2007 (disjoint paths).
  */
 #include "attest/anchor.h"
 #include "core/dht_shelf.h"

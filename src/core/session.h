@@ -27,7 +27,7 @@
  *          with a session.  Messages live in one pool of cfg.pool_bytes.
  * Errors:  BUSY at a cap (try later), see each function.  What peers do wrong is counted.
  * Threads: one caller.
- * Source:  DESIGN 6; doc/wire.md, sessions.
+ * Source:  DESIGN 6; doc/wire.md, section 9.
  */
 #include "attest/anchor.h"
 #include "base/bytes.h"

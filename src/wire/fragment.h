@@ -23,7 +23,7 @@
  *
  * Memory:  views borrow the packet.
  * Errors:  TRUNCATED, MALFORMED.
- * Source:  doc/wire.md, sessions.
+ * Source:  doc/wire.md, section 9.
  */
 #include "base/bytes.h"
 #include "base/err.h"

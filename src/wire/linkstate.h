@@ -12,7 +12,7 @@
  *
  * Memory:  never allocates; the parsed form holds no pointers.
  * Errors:  TRUNCATED, MALFORMED, VERSION.  The signature is checked by attest/anchor.h.
- * Source:  doc/wire.md, "LINKSTATE".
+ * Source:  doc/wire.md, section 2.
  */
 #include "wire/record.h"
 

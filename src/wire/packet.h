@@ -17,7 +17,7 @@
  *
  * Memory:  never allocates; views point into the caller's bytes.
  * Errors:  TRUNCATED, MALFORMED, VERSION.
- * Source:  doc/wire.md, "Packet".
+ * Source:  doc/wire.md, section 8.
  */
 #include "base/bytes.h"
 #include "base/ids.h"

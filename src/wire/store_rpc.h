@@ -19,7 +19,7 @@
  *
  * Memory:  never allocates; views point into the message.
  * Errors:  TRUNCATED or MALFORMED; UNSUPPORTED for an op this version does not know.
- * Source:  DESIGN 10.
+ * Source:  doc/wire.md, section 10; DESIGN 10.
  */
 #include "base/bytes.h"
 #include "base/ids.h"
