@@ -3,7 +3,7 @@ SHELL := /bin/bash
 BUILD ?= build
 VECTORS ?= $(or $(SEEMESH_VECTORS),../shared/vectors)
 
-.PHONY: all setup build demo test vectors bench sim lint format clean check-asan check-clang fuzz
+.PHONY: all setup build stage demo test vectors bench sim lint format clean check-asan check-clang fuzz
 
 all: build
 
@@ -13,6 +13,9 @@ setup:
 build: setup
 	@[ -f $(BUILD)/build.ninja ] || meson setup $(BUILD) -Ddev_root=true
 	@ninja -C $(BUILD)
+
+stage: build
+	@tools/stage $(BUILD)
 
 # KEEP=1 leaves the mesh up; FILE=path stores that file instead of the default.
 demo: build
@@ -25,7 +28,7 @@ vectors: build
 	@$(BUILD)/tests/vectors/seemesh-vectors $(VECTORS)
 
 bench: build
-	@$(BUILD)/src/cli/seemesh bench all
+	@"$$(tools/stage $(BUILD))/seemesh" bench all
 
 sim: build
 	@$(BUILD)/sim/seemesh-sim run all

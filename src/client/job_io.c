@@ -41,7 +41,7 @@ struct worker {
     uint32_t unit;
     uint64_t fence;
     uint64_t sent; /* of inline input */
-    bool is_busy;
+    bool is_busy, has_input;
 };
 
 struct result {
@@ -598,10 +598,11 @@ static void send_input(struct worker *w)
 {
     struct sm_job_io *j = w->job;
     struct sm_view all = j->cfg.inputs[w->unit];
-    if (w->sent == all.n) {
+    if (w->sent == all.n && w->has_input) {
         send_run(w);
         return;
     }
+    w->has_input = true; /* an empty input is one empty piece */
     struct sm_view piece = sm_view_sub(all, (size_t)w->sent, SM_UNIT_CHUNK);
     struct sm_wr wr = sm_wr_init(j->scratch, REQUEST_MAX);
     sm_unit_piece_write(&wr, SM_UNIT_INPUT,
@@ -724,6 +725,7 @@ static void run_attempt(struct sm_job_io *j, const struct sm_job_out *o)
     w->unit = o->unit;
     w->fence = o->fence;
     w->is_busy = true;
+    w->has_input = false;
     w->sent = 0;
     if (sm_job_unit(j->driver, o->unit).attempts > 1 && j->phase == PHASE_RUN) {
         note(j, "unit %u runs again, on %s", o->unit, owner_of(w));
