@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+# Bash completion for seemesh(1).  tools/check-docs holds it against the program.
+
+# One line a command: its words, then ":", then its options.
+_seemesh_table='
+dev up: --nodes --see-slots --dir
+dev down: --dir
+init: --dev-root --name --mesh --owner --listen --peers
+node:
+put: --name
+get: -o --output
+ls:
+rm: -y --yes
+run: --on --split --units --reduce --arg --reduce-arg --sees --time --receipts -o --output
+verify:
+nodes:
+route:
+trust:
+see list:
+status:
+bench:
+help:
+version:
+'
+
+# Names of stored objects; asks the node nothing.
+_seemesh_objects() {
+    local home=${1:-$SEEMESH_HOME}
+    [ -r "$home/client/objects" ] || return 0
+    sed -n 's/.*"name":"\([^"]*\)".*/\1/p' "$home/client/objects"
+}
+
+_seemesh() {
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+    local i word words=() home=${SEEMESH_HOME-} command options
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        word=${COMP_WORDS[i]}
+        case $word in
+        --home) home=${COMP_WORDS[++i]} ;;
+        -*) ;;
+        *) words+=("$word") ;;
+        esac
+    done
+    COMPREPLY=()
+    case $prev in
+    --home | --dir | --dev-root)
+        mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+        return
+        ;;
+    -o | --output | --reduce | --receipts)
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        return
+        ;;
+    --on)
+        mapfile -t COMPREPLY < <(compgen -W "$(_seemesh_objects "$home")" -- "$cur")
+        return
+        ;;
+    --split)
+        mapfile -t COMPREPLY < <(compgen -W 'lines csv bytes:' -- "$cur")
+        return
+        ;;
+    esac
+    [ "${words[0]-}" = help ] && [ ${#words[@]} -gt 0 ] && words=("${words[@]:1}")
+    while IFS=: read -r command options; do
+        [ -n "$command" ] || continue
+        if [ "$command" = "${words[0]-}" ] || [ "$command" = "${words[0]-} ${words[1]-}" ]; then
+            if [[ $cur == -* ]]; then
+                mapfile -t COMPREPLY < <(compgen -W "$options --home --json --quiet --help" -- "$cur")
+                return
+            fi
+            case $command in
+            get | rm) mapfile -t COMPREPLY < <(compgen -W "$(_seemesh_objects "$home") -" -- "$cur") ;;
+            put | run | verify) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+            esac
+            return
+        fi
+    done <<<"$_seemesh_table"
+    # No command yet, or the first of two words.
+    local first=${words[0]-} list=()
+    while IFS=: read -r command options; do
+        if [ -z "$first" ]; then
+            list+=("${command%% *}")
+        elif [ "${command%% *}" = "$first" ]; then
+            list+=("${command#* }")
+        fi
+    done <<<"$_seemesh_table"
+    [ -n "$first" ] || list+=(--home --json --quiet)
+    mapfile -t COMPREPLY < <(compgen -W "${list[*]}" -- "$cur" | sort -u)
+}
+complete -F _seemesh seemesh
