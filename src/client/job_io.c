@@ -177,11 +177,12 @@ static void lose(struct worker *w, enum sm_err err, const char *what)
     j->incoming[number(w)].is_used = false;
     free(j->incoming[number(w)].r.output);
     j->incoming[number(w)].r = (struct result){0};
-    if (err == SM_E_BUSY || err == SM_E_UNSUPPORTED || err == SM_E_UNREACHABLE ||
-        err == SM_E_TIMEOUT) {
+    bool is_full = err == SM_E_BUSY || err == SM_E_UNSUPPORTED || err == SM_E_LIMIT;
+    bool is_news = !j->is_full[w->node];
+    if (is_full || err == SM_E_UNREACHABLE || err == SM_E_TIMEOUT) {
         j->is_full[w->node] = true;
     }
-    if (err != SM_E_BUSY && err != SM_E_UNSUPPORTED) {
+    if (!is_full && is_news) {
         note(j, "%s: %s (%s)", owner_of(w), what, sm_err_words(err));
         if (err == SM_E_TIMEOUT) {
             observe(w, SM_TRUST_TIMEOUT);

@@ -10,6 +10,8 @@ enum {
     OUT_MAX = 64,
 };
 #define HEDGE_FLOOR SM_MS(500)
+#define PAUSE_MIN   SM_MS(100)
+#define PAUSE_MAX   SM_S(4)
 #define NOBODY      UINT32_MAX
 
 struct attempt {
@@ -24,6 +26,7 @@ struct unit {
     uint32_t attempts, faults, worker;
     uint64_t fence;
     struct sm_dur took;
+    struct sm_mono not_before;
     uint32_t failed_on; /* the worker that saw the last failure: try another first */
 };
 
@@ -189,7 +192,7 @@ static uint32_t pick(struct sm_job *j, struct sm_mono now, uint32_t worker)
     }
     for (uint32_t n = j->next_wait; n < j->cfg.units; n++) {
         struct unit *u = &j->units[n];
-        if (u->is_done || live_count(u) > 0) {
+        if (u->is_done || live_count(u) > 0 || !sm_is_due(u->not_before, now)) {
             continue;
         }
         if (u->failed_on != worker || !other_idle(j, worker)) {
@@ -297,6 +300,15 @@ static void finish(struct sm_job *j, struct sm_mono now, uint32_t unit, unsigned
     }
 }
 
+static struct sm_mono after_pause(struct sm_mono now, uint32_t attempts)
+{
+    struct sm_dur pause = PAUSE_MIN;
+    for (uint32_t i = 1; i < attempts && pause.ns < PAUSE_MAX.ns; i++) {
+        pause.ns *= 2;
+    }
+    return sm_after(now, pause.ns < PAUSE_MAX.ns ? pause : PAUSE_MAX);
+}
+
 enum sm_err sm_job_ended(struct sm_job *j, struct sm_mono now, uint32_t unit, uint64_t fence,
                          enum sm_job_end how, enum sm_err err)
 {
@@ -312,6 +324,7 @@ enum sm_err sm_job_ended(struct sm_job *j, struct sm_mono now, uint32_t unit, ui
             finish(j, now, unit, i);
         } else {
             u->faults += how == SM_JOB_END_FAULT;
+            u->not_before = how == SM_JOB_END_LOST ? after_pause(now, u->attempts) : now;
             free_worker(j, u->live[i].worker);
             attempt_failed(j, unit, i, err);
         }
@@ -351,7 +364,7 @@ void sm_job_tick(struct sm_job *j, struct sm_mono now)
         return;
     }
     assign(j, now);
-    j->deadline = sm_after(now, SM_MS(250));
+    j->deadline = sm_after(now, SM_MS(100));
 }
 
 struct sm_mono sm_job_deadline(const struct sm_job *j)

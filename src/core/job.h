@@ -7,6 +7,9 @@
  * stands idle.  Every attempt has a fencing number of its own, higher than the one before;
  * the first result of a current attempt wins, and a result under any other fence is stale.
  *
+ * A unit that a worker could not run is tried again after a pause that doubles, so that a mesh
+ * that has just lost nodes has time to see it.
+ *
  * A unit whose module failed by itself (a trap, a non-zero exit) is tried once more on another
  * worker, then the job fails with that outcome: a wrong program must not run for ever.
  *
@@ -22,8 +25,8 @@
 
 #define SM_JOB_UNITS_MAX    65536u
 #define SM_JOB_WORKERS_MAX  1024u
-#define SM_JOB_ATTEMPTS_MAX 6u /* of one unit, lost workers included */
-#define SM_JOB_FAULTS_MAX   2u /* failures of the module itself on one unit */
+#define SM_JOB_ATTEMPTS_MAX 10u /* of one unit, lost workers included: with pauses, 20 s */
+#define SM_JOB_FAULTS_MAX   2u  /* failures of the module itself on one unit */
 
 struct sm_job_cfg {
     uint32_t units;
