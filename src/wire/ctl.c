@@ -101,8 +101,12 @@ enum sm_err sm_ctl_packet_read(struct sm_view in, struct sm_ctl_packet *out)
     struct sm_ctl_packet m;
     m.peer = addr_read(&r);
     m.slot = sm_rd_u8(&r);
-    (void)sm_rd_view(&r, 3); /* keeps the payload aligned */
+    uint8_t zero = sm_rd_u8(&r); /* keeps the payload aligned, as do two more */
+    uint16_t zeros = sm_rd_u16(&r);
     m.payload = sm_rd_rest(&r);
+    if (zero != 0 || zeros != 0) {
+        sm_rd_fail(&r);
+    }
     SM_TRY(sm_rd_done(&r));
     *out = m;
     return SM_OK;
@@ -179,7 +183,7 @@ enum sm_err sm_ctl_found_read(struct sm_view in, struct sm_ctl_found *out)
     m.records = sm_rd_rest(&r);
     SM_TRY(sm_rd_done(&r));
     struct sm_rd list = sm_rd_init(m.records);
-    for (unsigned i = 0; i < m.n; i++) {
+    for (unsigned i = 0; i < m.n && !list.failed; i++) {
         (void)sm_rd_blob(&list, RECORD_MAX);
     }
     SM_TRY(sm_rd_done(&list));
