@@ -345,15 +345,15 @@ static enum sm_err stage_one(const struct call *c, struct sm_view id)
 
 static enum sm_err shard_put(const struct call *c)
 {
-    uint8_t hash[32];
-    struct sm_view id = sm_view_of(hash, sizeof hash);
     if (c->req.index >= SM_CODE_N_MAX) {
         return because(c->s, SM_E_MALFORMED, "index %u is not below %u", c->req.index,
                        SM_CODE_N_MAX);
     }
     SM_TRY(uploads_left(c));
     SM_TRY(within_quota(c->s, c->client, cost_of(c->req.bytes.n)));
+    uint8_t hash[32];
     sm_sha256(c->req.bytes, hash);
+    struct sm_view id = sm_view_of(hash, sizeof hash);
     SM_TRY(write_shard(c->s, id, c->req.bytes));
     enum sm_err e = db_result(c->s, sm_db_do(&c->s->db, DB_BEGIN));
     if (e == SM_OK) {
