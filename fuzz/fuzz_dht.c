@@ -3,6 +3,9 @@
  * written back byte for byte. */
 #include "core/dht.h"
 #include "crypto/suite_sim.h"
+#include "wire/dht_rpc.h"
+#include "wire/provider.h"
+#include "wire/task.h"
 
 #include <assert.h>
 

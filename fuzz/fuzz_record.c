@@ -2,6 +2,7 @@
 /* A stranger's bytes as each record, passport, head and request there is.  What reads must
  * write to the same bytes. */
 #include "wire/frame.h"
+#include "wire/receipt.h"
 #include "wire/record.h"
 #include "wire/sign.h"
 
@@ -31,6 +32,12 @@ static void try_records(struct sm_view in)
     w = sm_wr_init(buf, sizeof buf);
     if (sm_endpoint_record_read(in, &ep) == SM_OK) {
         sm_endpoint_record_write(&ep, &w);
+        expect_same(&w, in, SM_RECORD_SIG);
+    }
+    w = sm_wr_init(buf, sizeof buf);
+    struct sm_receipt receipt;
+    if (sm_receipt_read(in, &receipt) == SM_OK) {
+        sm_receipt_write(&receipt, &w);
         expect_same(&w, in, SM_RECORD_SIG);
     }
     w = sm_wr_init(buf, sizeof buf);

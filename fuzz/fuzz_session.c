@@ -7,6 +7,7 @@
 #include "core/session_int.h"
 #include "crypto/suite_sim.h"
 #include "passport_kit.h"
+#include "wire/fragment.h"
 
 #include <assert.h>
 
