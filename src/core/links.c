@@ -184,7 +184,7 @@ static void tunnel_up(struct sm_node *n, struct link *l, const struct sm_tunnel_
         return;
     }
     n->stats.tunnels_up++;
-    node_trace(n, SM_TRACE_TUNNEL_UP, &l->node, SM_OK, "");
+    node_trace(n, SM_TRACE_TUNNEL_UP, l->conn, &l->node, SM_OK, "");
 }
 
 /* -- going down -------------------------------------------------------------------------- */
@@ -194,6 +194,7 @@ static void link_down(struct sm_node *n, struct link *l, enum sm_err err, const 
     bool has_node = l->is_up;
     struct sm_node_id node = l->node;
     int peer_index = l->peer_index;
+    uint32_t conn = l->conn;
     if (l->is_up) {
         n->stats.tunnels_up--;
         l->is_up = false;
@@ -204,7 +205,7 @@ static void link_down(struct sm_node *n, struct link *l, enum sm_err err, const 
             node_observe(n, &node, SM_TRUST_TIMEOUT);
         }
     }
-    node_trace(n, SM_TRACE_TUNNEL_DOWN, has_node ? &node : NULL, err, why);
+    node_trace(n, SM_TRACE_TUNNEL_DOWN, conn, has_node ? &node : NULL, err, why);
     link_free(l);
     dial_later(n, peer_index);
 }

@@ -28,10 +28,11 @@ void node_push(struct sm_node *n, struct sm_action a)
     }
 }
 
-void node_trace(struct sm_node *n, enum sm_trace_kind kind, const struct sm_node_id *node,
-                enum sm_err err, const char *text)
+void node_trace(struct sm_node *n, enum sm_trace_kind kind, uint32_t conn,
+                const struct sm_node_id *node, enum sm_err err, const char *text)
 {
     struct sm_action a = {.kind = SM_ACT_TRACE,
+                          .conn = conn,
                           .trace = {.kind = kind, .has_node = node != NULL, .err = err}};
     if (node != NULL) {
         a.trace.node = *node;
@@ -200,7 +201,7 @@ static void renew_self(struct sm_node *n)
 static void self_signed(struct sm_node *n, enum sm_err err, struct sm_view sig)
 {
     if (err != SM_OK || sig.n != SM_RECORD_SIG) {
-        node_trace(n, SM_TRACE_SIGN_FAILED, NULL, err != SM_OK ? err : SM_E_MALFORMED,
+        node_trace(n, SM_TRACE_SIGN_FAILED, 0, NULL, err != SM_OK ? err : SM_E_MALFORMED,
                    "the node's own record");
         return; /* asked again when self_renew_at is due */
     }
@@ -209,7 +210,8 @@ static void self_signed(struct sm_node *n, enum sm_err err, struct sm_view sig)
     size_t len = n->self_unsigned_n + sig.n;
     enum sm_err e = sm_route_self(n->route, n->now, n->wall, sm_view_of(n->self_record, len));
     if (e != SM_OK) {
-        node_trace(n, SM_TRACE_SIGN_FAILED, NULL, e, "the node's own record was not accepted");
+        node_trace(n, SM_TRACE_SIGN_FAILED, 0, NULL, e,
+                   "the node's own record was not accepted");
         return;
     }
     n->self_record_n = len;
@@ -219,7 +221,7 @@ static void self_signed(struct sm_node *n, enum sm_err err, struct sm_view sig)
     sm_passport_write(sm_node_self_record(n), (struct sm_view){0}, &w);
     struct sm_view view;
     if (sm_wr_done(&w, &view) != SM_OK || sm_host_passport(n->host, view) != SM_OK) {
-        node_trace(n, SM_TRACE_SIGN_FAILED, NULL, SM_E_LIMIT, "the node's own passport");
+        node_trace(n, SM_TRACE_SIGN_FAILED, 0, NULL, SM_E_LIMIT, "the node's own passport");
     }
 }
 
@@ -525,11 +527,11 @@ static bool take_route(struct sm_node *n, const struct sm_route_out *o, struct s
         return true;
     case SM_ROUTE_NODE_GONE:
         sm_dht_contact_gone(n->dht, n->now, &o->id);
-        node_trace(n, SM_TRACE_NODE_GONE, &o->id, SM_OK, "");
+        node_trace(n, SM_TRACE_NODE_GONE, 0, &o->id, SM_OK, "");
         return false;
     case SM_ROUTE_NODE_LEARNED:
         sm_dht_contact(n->dht, n->now, &o->id, DHT_GRADE);
-        node_trace(n, SM_TRACE_NODE_LEARNED, &o->id, SM_OK, o->record->owner);
+        node_trace(n, SM_TRACE_NODE_LEARNED, 0, &o->id, SM_OK, o->record->owner);
         return false;
     case SM_ROUTE_FLOOD:
         flood(n, o);

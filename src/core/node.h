@@ -113,7 +113,7 @@ enum sm_action_kind {
     SM_ACT_EP_FAIL,   /* ep; addr_from; slot: its packet found no path */
     SM_ACT_EP_PATHS,  /* ep; addr_from.node; n_slots: how many paths it may use */
     SM_ACT_FOUND,     /* token; err; found: the answer to FIND, or to TASK */
-    SM_ACT_TRACE,     /* trace: something an operator may want to know */
+    SM_ACT_TRACE,     /* trace, conn: something an operator may want to know */
 };
 
 struct sm_found {
@@ -123,8 +123,8 @@ struct sm_found {
 };
 
 enum sm_trace_kind {
-    SM_TRACE_TUNNEL_UP = 1, /* node; text = owner */
-    SM_TRACE_TUNNEL_DOWN,   /* node when known; err; text = why */
+    SM_TRACE_TUNNEL_UP = 1, /* conn; node */
+    SM_TRACE_TUNNEL_DOWN,   /* conn; node when known; err; text = why */
     SM_TRACE_NODE_LEARNED,  /* node */
     SM_TRACE_NODE_GONE,     /* node */
     SM_TRACE_SIGN_FAILED,   /* err */

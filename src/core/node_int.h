@@ -119,8 +119,8 @@ struct sm_node {
 
 /* node.c */
 void node_push(struct sm_node *n, struct sm_action a); /* dropped when the queue is full */
-void node_trace(struct sm_node *n, enum sm_trace_kind kind, const struct sm_node_id *node,
-                enum sm_err err, const char *text);
+void node_trace(struct sm_node *n, enum sm_trace_kind kind, uint32_t conn,
+                const struct sm_node_id *node, enum sm_err err, const char *text);
 /* Remember who asked for a signature; false at the cap. */
 bool node_sign(struct sm_node *n, enum sign_owner owner, uint32_t conn, uint64_t inner,
                uint64_t *out_token);

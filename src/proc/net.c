@@ -87,7 +87,9 @@ static void on_conn_drained(void *ctx)
     report_written(ctx);
 }
 
-static enum sm_err conn_new(struct net *n, uint32_t id, int fd, bool is_dialling)
+/* Takes over fd when it succeeds. */
+static enum sm_err conn_new(struct net *n, uint32_t id, int fd, bool is_dialling,
+                            struct conn **out)
 {
     static const struct sm_stream_ops ops = {.read = on_conn_read,
                                              .closed = on_conn_closed,
@@ -101,8 +103,10 @@ static enum sm_err conn_new(struct net *n, uint32_t id, int fd, bool is_dialling
     enum sm_err e = sm_stream_new(n->loop, fd, &ops, c, CONN_QUEUE, &c->stream);
     if (e != SM_OK) {
         *c = (struct conn){0};
+        return e;
     }
-    return e;
+    *out = c;
+    return SM_OK;
 }
 
 static void dial(struct net *n, const struct sm_action *a)
@@ -110,9 +114,10 @@ static void dial(struct net *n, const struct sm_action *a)
     struct sm_inet to = {.family = a->addr.family, .port = a->addr.port};
     memcpy(to.ip, a->addr.ip, sizeof to.ip);
     int fd = -1;
+    struct conn *c;
     enum sm_err e = sm_tcp_connect(&to, &fd);
     if (e == SM_OK) {
-        e = conn_new(n, a->conn, fd, true);
+        e = conn_new(n, a->conn, fd, true, &c);
         if (e != SM_OK) {
             close(fd);
         }
@@ -122,14 +127,41 @@ static void dial(struct net *n, const struct sm_action *a)
     }
 }
 
+/* Where a connection comes from, as far as limits are concerned. */
+static struct sm_inet source_of(int fd)
+{
+    struct sm_inet from = {0};
+    if (sm_tcp_remote(fd, &from) == SM_OK && from.family == 6) {
+        memset(from.ip + 8, 0, 8);
+    }
+    from.port = 0;
+    return from;
+}
+
+static bool may_accept(const struct net *n, const struct sm_inet *source)
+{
+    unsigned all = 0, same = 0;
+    for (unsigned i = 0; i < NET_CONNS; i++) {
+        if (n->conns[i].id != 0 && n->conns[i].is_stranger) {
+            all++;
+            same += sm_inet_eq(&n->conns[i].source, source);
+        }
+    }
+    return all < NET_STRANGERS && same < NET_OF_SOURCE;
+}
+
 static void on_tcp_accepted(void *ctx, int fd)
 {
     struct net *n = ctx;
     uint32_t id = SM_CONN_ACCEPTED | (n->next_accepted++ & (SM_CONN_ACCEPTED - 1));
-    if (n->node == NULL || conn_new(n, id, fd, false) != SM_OK) {
+    struct sm_inet source = source_of(fd);
+    struct conn *c;
+    if (n->node == NULL || !may_accept(n, &source) || conn_new(n, id, fd, false, &c) != SM_OK) {
         close(fd);
         return;
     }
+    c->is_stranger = true;
+    c->source = source;
     net_step(n, &(struct sm_event){.kind = SM_EV_ACCEPTED, .conn = id});
 }
 
@@ -228,8 +260,9 @@ static void sign(struct net *n, const struct sm_action *a)
     }
 }
 
-static void trace(struct net *n, const struct sm_trace *t)
+static void trace(struct net *n, const struct sm_action *a)
 {
+    const struct sm_trace *t = &a->trace;
     static const struct {
         enum sm_log_level level;
         const char *event;
@@ -241,6 +274,10 @@ static void trace(struct net *n, const struct sm_trace *t)
         [SM_TRACE_SIGN_FAILED] = {SM_LOG_WARN, "sign-failed"},
     };
     char node[SM_B32_LEN(10) + 1] = "-", quoted[SM_LOG_QUOTED(sizeof t->text)];
+    struct conn *c = t->kind == SM_TRACE_TUNNEL_UP ? conn_of(n, a->conn) : NULL;
+    if (c != NULL) {
+        c->is_stranger = false;
+    }
     if (t->has_node) {
         sm_b32(t->node.b, 10, node);
     }
@@ -304,7 +341,7 @@ static void act(struct net *n, const struct sm_action *a)
         ep_found(n, a);
         break;
     case SM_ACT_TRACE:
-        trace(n, &a->trace);
+        trace(n, a);
         break;
     }
 }

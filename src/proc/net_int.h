@@ -16,7 +16,10 @@
 #include "wire/see_rpc.h"
 
 enum {
-    NET_CONNS = 256,      /* carriers, half of them not yet proven */
+    NET_CONNS = 320,      /* carriers: the most tunnels a node may have, and strangers */
+    NET_STRANGERS = 64,   /* accepted and not yet proven; a handshake has 10 s */
+    NET_OF_SOURCE = 24,   /* of them from one address (/64 for IPv6): one machine cannot
+                             take every place */
     NET_ENDPOINTS = 256,  /* clients and SEEs */
     NET_STARTS = 64,      /* SEE instances being started */
     NET_FINDS = 64,       /* lookups of endpoints under way */
@@ -31,7 +34,8 @@ struct conn {
     struct net *net;
     uint32_t id; /* 0: free */
     struct sm_stream *stream;
-    bool is_dialling;
+    bool is_dialling, is_stranger;
+    struct sm_inet source; /* of a stranger; port 0 */
     uint64_t handed, told; /* bytes given to the stream, and reported as written */
     uint64_t seen;         /* handed, when the turn's hook last looked */
 };
