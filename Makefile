@@ -3,7 +3,7 @@ SHELL := /bin/bash
 BUILD ?= build
 VECTORS ?= $(or $(SEEMESH_VECTORS),../shared/vectors)
 
-.PHONY: all setup build stage demo test vectors bench sim lint format clean check-asan check-clang fuzz
+.PHONY: all setup build stage demo test vectors bench sim lint format clean check fuzz
 
 all: build
 
@@ -33,7 +33,18 @@ bench: build
 sim: build
 	@$(BUILD)/sim/seemesh-sim run all
 
-lint: setup
+# Every fuzz target for FUZZ_SECONDS; its corpus stays in build-fuzz.
+FUZZ_SECONDS ?= 30
+fuzz:
+	@tools/setup dev
+	@tools/fuzz-smoke build-fuzz $(FUZZ_SECONDS)
+
+# All that a change must pass.
+check:
+	@.ci/run
+
+lint:
+	@tools/setup dev
 	@tools/lint
 
 format:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Whatever the CBOR reader accepts is written back byte for byte, by two ways through it. */
 #include "../tests/cbor_copy.h"
+#include "base/cbor.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -2,6 +2,7 @@
 /* Requests and answers of a stranger go into a node; whatever a record parser accepts is
  * written back byte for byte. */
 #include "core/dht.h"
+#include "core/dht_store.h"
 #include "crypto/suite_sim.h"
 #include "wire/dht_rpc.h"
 #include "wire/provider.h"
@@ -23,6 +24,8 @@ static void round_trip(struct sm_view in)
     struct sm_wr w = sm_wr_init(out, sizeof out);
     struct sm_provider p;
     struct sm_task t;
+    struct sm_dht_rec rec;
+    assert(sm_dht_rec_read(in, &rec) != SM_OK || sm_view_eq(sm_dht_rec_view(&rec), in));
     if (sm_provider_read(in, &p) == SM_OK) {
         sm_provider_write(&p, &w);
     } else if (sm_task_read(in, &t) == SM_OK) {
