@@ -11,6 +11,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -161,6 +164,53 @@ static void bytes_written_before_the_loop_arrive_in_order(void)
     sm_loop_free(l);
 }
 
+/* Bulk bypasses the queue when that is empty; what is written before and after stays in
+ * order, also when the socket is full in the middle of it. */
+static void bulk_and_small_writes_arrive_in_order(void)
+{
+    enum { BULK = 100003 };
+    static uint8_t bulk[BULK];
+    struct sm_loop *l = new_loop();
+    struct end a, b;
+    uint32_t want = 0;
+    make_pair(l, &a, &b, 64 << 20);
+    for (size_t i = 0; i < BULK; i++) {
+        bulk[i] = (uint8_t)(i * 31 >> 3);
+    }
+    for (unsigned i = 0; i < 60; i++) {
+        struct sm_view v = sm_view_of(bulk, i % 3 == 1 ? 10 + i : BULK - i);
+        T_OK(sm_stream_write(a.s, v));
+        want = sum_bytes(want, v);
+        b.want_n += v.n;
+        if (i % 7 == 0) {
+            sm_loop_turn(l, false);
+        }
+    }
+    if (b.read_n < b.want_n) {
+        sm_loop_run(l);
+    }
+    T_EQ(b.read_n, b.want_n);
+    T_EQ(b.sum, want);
+    sm_stream_free(a.s);
+    sm_stream_free(b.s);
+    sm_loop_free(l);
+}
+
+static void bulk_to_a_peer_that_has_gone_ends_the_stream(void)
+{
+    static const uint8_t bulk[100000];
+    struct sm_loop *l = new_loop();
+    struct end a, b;
+    make_pair(l, &a, &b, 1 << 20);
+    sm_stream_free(b.s);
+    T_ERR(sm_stream_write(a.s, sm_view_of(bulk, sizeof bulk)), SM_E_CLOSED);
+    T_TRUE(!a.is_closed); /* callbacks come from the loop only */
+    sm_loop_run(l);
+    T_TRUE(a.is_closed);
+    sm_stream_free(a.s);
+    sm_loop_free(l);
+}
+
 static void a_full_queue_refuses_whole_writes_and_tells_when_it_is_empty(void)
 {
     enum { MAX = 100000, PART = 7000 };
@@ -281,6 +331,34 @@ static void dialling_where_nobody_listens_ends_as_unreachable(void)
     T_EQ(a.connected, 0);
     sm_stream_free(a.s);
     sm_loop_free(l);
+}
+
+static bool sends_at_once(int fd)
+{
+    int on = 0;
+    socklen_t n = sizeof on;
+    T_EQ(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &n), 0);
+    return on != 0;
+}
+
+/* Else a small frame waits up to 40 ms for the peer's delayed acknowledgement. */
+static void tcp_sockets_do_not_hold_small_writes_back(void)
+{
+    struct sm_inet at;
+    int listening = -1, dialled = -1;
+    T_OK(sm_inet_parse("127.0.0.1:0", &at));
+    T_OK(sm_tcp_listen(&at, &listening));
+    T_OK(sm_tcp_local(listening, &at));
+    T_OK(sm_tcp_connect(&at, &dialled));
+    struct pollfd come = {.fd = listening, .events = POLLIN};
+    T_EQ(poll(&come, 1, 10000), 1);
+    int accepted = accept(listening, NULL, NULL);
+    T_TRUE(accepted >= 0);
+    T_TRUE(sends_at_once(dialled));
+    T_TRUE(sends_at_once(accepted));
+    (void)close(accepted);
+    (void)close(dialled);
+    (void)close(listening);
 }
 
 static void a_port_in_use_is_busy(void)
@@ -718,10 +796,13 @@ int main(int argc, char **argv)
 {
     static const struct t_case cases[] = {
         T_CASE(bytes_written_before_the_loop_arrive_in_order),
+        T_CASE(bulk_and_small_writes_arrive_in_order),
+        T_CASE(bulk_to_a_peer_that_has_gone_ends_the_stream),
         T_CASE(a_full_queue_refuses_whole_writes_and_tells_when_it_is_empty),
         T_CASE(an_empty_queue_takes_a_message_above_its_limit),
         T_CASE(tcp_echoes_ten_mebibytes_over_loopback),
         T_CASE(dialling_where_nobody_listens_ends_as_unreachable),
+        T_CASE(tcp_sockets_do_not_hold_small_writes_back),
         T_CASE(a_port_in_use_is_busy),
         T_CASE(the_last_words_of_a_freed_stream_arrive),
         T_CASE(descriptors_travel_with_their_bytes),

@@ -27,8 +27,11 @@
 #define READS_PER_TURN 4
 #define FDS_PER_READ   8  /* descriptors one recvmsg takes; our frames carry one each */
 #define IOV_PER_WRITE  16 /* blocks one sendmsg gathers */
-#define BLOCK_BYTES    ((size_t)64 * 1024)
-#define ACCEPT_REST    SM_MS(100)
+#define BLOCK_BYTES    ((size_t)68 * 1024) /* a tunnel's longest frame and what is small */
+#define BLOCKS_SPARE   8                   /* kept, so that bulk does not ask for memory */
+/* From here on copying costs more than a call of its own does. */
+#define DIRECT_BYTES ((size_t)16 * 1024)
+#define ACCEPT_REST  SM_MS(100)
 
 /* A piece of a stream's queue: bytes [from, n), the first of them with fd, when it has one. */
 struct block {
@@ -48,6 +51,8 @@ struct sm_loop {
     struct sm_stream *dirty; /* streams with bytes to try to write at the end of the turn */
     struct sm_stream *late;  /* streams whose end is told at the start of the next turn */
     uint8_t *read_bytes;
+    struct block *spare; /* of BLOCK_BYTES each */
+    unsigned spare_n;
 };
 
 struct sm_stream {
@@ -152,6 +157,11 @@ void sm_loop_free(struct sm_loop *l)
     int r = uv_loop_close(&l->uv);
     assert(r == 0); /* else an object outlives its loop: our bug */
     (void)r;
+    while (l->spare != NULL) {
+        struct block *b = l->spare;
+        l->spare = b->next;
+        free(b);
+    }
     free(l->read_bytes);
     free(l);
 }
@@ -289,6 +299,33 @@ static void stream_tell(struct sm_stream *s)
     }
 }
 
+static struct block *block_new(struct sm_loop *l, size_t n, int fd)
+{
+    size_t cap = n > BLOCK_BYTES ? n : BLOCK_BYTES;
+    struct block *b = cap == BLOCK_BYTES ? l->spare : NULL;
+    if (b != NULL) {
+        l->spare = b->next;
+        l->spare_n--;
+    } else {
+        b = malloc(sizeof *b + cap);
+    }
+    if (b != NULL) {
+        *b = (struct block){.cap = cap, .fd = fd};
+    }
+    return b;
+}
+
+static void block_free(struct sm_loop *l, struct block *b)
+{
+    if (b->cap != BLOCK_BYTES || l->spare_n == BLOCKS_SPARE) {
+        free(b);
+        return;
+    }
+    b->next = l->spare;
+    l->spare = b;
+    l->spare_n++;
+}
+
 static void drop_first(struct sm_stream *s)
 {
     struct block *b = s->first;
@@ -297,7 +334,7 @@ static void drop_first(struct sm_stream *s)
     if (b->fd >= 0) {
         (void)close(b->fd);
     }
-    free(b);
+    block_free(s->loop, b);
 }
 
 static void unlink_from(struct sm_stream **list, struct sm_stream *s, bool is_dirty_list)
@@ -406,16 +443,6 @@ static void stream_make_dirty(struct sm_stream *s)
     }
 }
 
-static struct block *block_new(size_t n, int fd)
-{
-    size_t cap = n > BLOCK_BYTES ? n : BLOCK_BYTES;
-    struct block *b = malloc(sizeof *b + cap);
-    if (b != NULL) {
-        *b = (struct block){.cap = cap, .fd = fd};
-    }
-    return b;
-}
-
 static void block_add(struct block *b, struct sm_view v)
 {
     if (v.n > 0) {
@@ -424,14 +451,42 @@ static void block_add(struct block *b, struct sm_view v)
     }
 }
 
+/* Bulk goes to the socket from where it lies when nothing waits before it.  What the socket did
+ * not take stays in *v. */
+static enum sm_err write_direct(struct sm_stream *s, struct sm_view *v)
+{
+    if (s->first != NULL || s->is_waiting || s->is_connecting) {
+        return SM_OK;
+    }
+    ssize_t put;
+    do {
+        put = send(s->fd, v->p, v->n, MSG_NOSIGNAL);
+    } while (put < 0 && errno == EINTR);
+    if (put < 0 && errno != EAGAIN) {
+        stream_end(s, sm_err_of_errno(errno));
+        return SM_E_CLOSED;
+    }
+    *v = sm_view_sub(*v, put > 0 ? (size_t)put : 0, v->n);
+    return SM_OK;
+}
+
 static enum sm_err stream_queue(struct sm_stream *s, struct sm_view a, struct sm_view b, int fd)
 {
     size_t n = a.n + b.n;
+    bool is_cut = false;
     if (s->is_ended) {
         return SM_E_CLOSED;
     }
     if (n == 0) {
         return fd >= 0 ? SM_E_INVALID : SM_OK;
+    }
+    if (b.n == 0 && n >= DIRECT_BYTES && fd < 0) {
+        SM_TRY(write_direct(s, &a));
+        is_cut = a.n < n;
+        n = a.n;
+        if (n == 0) {
+            return SM_OK;
+        }
     }
     if (s->queued > 0 && (n > s->queue_max || s->queued > s->queue_max - n)) {
         s->owes_drained = true;
@@ -439,8 +494,11 @@ static enum sm_err stream_queue(struct sm_stream *s, struct sm_view a, struct sm
     }
     struct block *to = s->last;
     if (to == NULL || fd >= 0 || to->cap - to->n < n) {
-        to = block_new(n, fd);
+        to = block_new(s->loop, n, fd);
         if (to == NULL) {
+            if (is_cut) {
+                stream_end(s, SM_E_NOMEM); /* its rest would be missing */
+            }
             return SM_E_NOMEM;
         }
         if (s->last != NULL) {

@@ -147,12 +147,27 @@ static enum sm_err give_up(int fd)
     return net_err(err);
 }
 
+/* What is small must not wait for the peer to acknowledge what went before: the loop gathers
+ * writes itself.  Accepted sockets inherit it. */
+static int new_tcp_socket(int family)
+{
+    const int on = 1;
+    int fd = new_socket(family);
+    if (fd >= 0 && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) {
+        int err = errno;
+        (void)close(fd);
+        errno = err;
+        return -1;
+    }
+    return fd;
+}
+
 enum sm_err sm_tcp_listen(const struct sm_inet *at, int *out_fd)
 {
     union any_addr s;
     socklen_t n = to_sockaddr(at, &s);
     const int on = 1;
-    int fd = new_socket(s.sa.sa_family);
+    int fd = new_tcp_socket(s.sa.sa_family);
     if (fd < 0) {
         return net_err(errno);
     }
@@ -190,7 +205,7 @@ enum sm_err sm_tcp_connect(const struct sm_inet *to, int *out_fd)
 {
     union any_addr s;
     socklen_t n = to_sockaddr(to, &s);
-    int fd = new_socket(s.sa.sa_family);
+    int fd = new_tcp_socket(s.sa.sa_family);
     if (fd < 0) {
         return net_err(errno);
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/* net: addresses and sockets.  All descriptors are non-blocking and close-on-exec from birth.
+/* net: addresses and sockets.  All descriptors are non-blocking and close-on-exec from birth,
+ * and TCP sockets send at once what they are given.
  *
  * Errors:  BUSY = the address is in use; REFUSED = not permitted; INVALID = cannot be used
  *          as an address; LIMIT = too many descriptors; IO = anything else.
