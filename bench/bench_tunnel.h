@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/* bench_tunnel: what a tunnel costs beside the connection it runs over, between processes.
+ *
+ *     bench_tunnel     bulk in frames of 64 KiB and 1400 B beside bare TCP and TLS 1.3; a
+ *                      round trip of 64 B beside bare TCP; handshakes beside TLS 1.3
+ *     bench_relay      bulk A-B-C beside one tunnel
+ *
+ * Errors: as flow.h; lines told before the error stand.
+ */
+#include "base/err.h"
+#include "bench/bench.h"
+
+enum sm_err bench_tunnel(const struct bench_sink *to) SM_MUST;
+enum sm_err bench_relay(const struct bench_sink *to) SM_MUST;

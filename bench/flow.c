@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/flow_int.h"
+#include "bench/tls_kit.h"
+#include "os/clock.h"
+
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define ACCEPT_MS 10000
+
+struct flow {
+    struct flow_cfg cfg;
+    uint8_t *message;
+    struct tls_kit tls;
+    struct mesh *mesh;
+    struct station *station;
+    struct bare bare;
+    pid_t pids[STATIONS_MAX];
+    unsigned pid_n;
+    cpu_set_t cpus; /* to be given back */
+};
+
+static bool is_bare(const struct flow *f)
+{
+    return f->cfg.kind == FLOW_TCP || f->cfg.kind == FLOW_TLS;
+}
+
+/* -- the other processes ------------------------------------------------------------------ */
+
+static enum sm_err accept_one(int listener, int *out)
+{
+    struct pollfd p = {.fd = listener, .events = POLLIN};
+    int n = poll(&p, 1, ACCEPT_MS);
+    int fd = n == 1 ? accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC) : -1;
+    if (fd < 0) {
+        return n == 0 ? SM_E_TIMEOUT : SM_E_IO;
+    }
+    *out = fd;
+    return SM_OK;
+}
+
+/* One end of the chain in a process of its own: `next` is where the one behind listens. */
+static enum sm_err serve(struct flow *f, unsigned self, int listener,
+                         const struct sm_inet *next)
+{
+    int up = -1, down = -1;
+    SM_TRY(accept_one(listener, &up));
+    if (is_bare(f)) {
+        struct bare b;
+        SM_TRY(bare_open(up, f->tls.server, true, &b));
+        bare_serve(&b, &f->cfg);
+        return SM_OK;
+    }
+    if (next != NULL) {
+        SM_TRY(sm_tcp_connect(next, &down));
+    }
+    struct station *s;
+    SM_TRY(station_new(f->mesh, self, up, down, &s));
+    station_serve(s);
+    return SM_OK;
+}
+
+/* Start process number self; where it listens goes to *at. */
+static enum sm_err start(struct flow *f, unsigned self, const struct sm_inet *next,
+                         struct sm_inet *at)
+{
+    const struct sm_inet any = {.family = 4, .ip = {127, 0, 0, 1}};
+    int listener;
+    SM_TRY(sm_tcp_listen(&any, &listener));
+    enum sm_err e = sm_tcp_local(listener, at);
+    pid_t parent = getpid(), pid = e == SM_OK ? fork() : -1;
+    if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        _exit(getppid() == parent && serve(f, self, listener, next) == SM_OK ? 0 : 1);
+    }
+    (void)close(listener);
+    if (pid < 0) {
+        return e != SM_OK ? e : SM_E_IO;
+    }
+    f->pids[f->pid_n++] = pid;
+    return SM_OK;
+}
+
+/* -- life --------------------------------------------------------------------------------- */
+
+static enum sm_err pin(struct flow *f)
+{
+    cpu_set_t one;
+    if (sched_getaffinity(0, sizeof f->cpus, &f->cpus) != 0) {
+        return SM_E_IO;
+    }
+    size_t cpu = 0;
+    while (!CPU_ISSET(cpu, &f->cpus)) {
+        cpu++;
+    }
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    return sched_setaffinity(0, sizeof one, &one) == 0 ? SM_OK : SM_E_IO;
+}
+
+static enum sm_err open_own_end(struct flow *f, const struct sm_inet *to)
+{
+    int fd;
+    SM_TRY(sm_tcp_connect(to, &fd));
+    return is_bare(f) ? bare_open(fd, f->tls.client, false, &f->bare)
+                      : station_new(f->mesh, 0, -1, fd, &f->station);
+}
+
+static enum sm_err open_all(struct flow *f)
+{
+    struct sm_inet at, behind;
+    if (f->message == NULL) {
+        return SM_E_NOMEM;
+    }
+    memset(f->message, 0x5a, f->cfg.size);
+    if (f->cfg.is_one_core) {
+        SM_TRY(pin(f));
+    }
+    if (f->cfg.kind == FLOW_TLS) {
+        SM_TRY(tls_kit_make(&f->tls));
+    } else if (!is_bare(f)) {
+        SM_TRY(mesh_new(&f->cfg, &f->mesh));
+    }
+    bool has_relay = f->cfg.kind == FLOW_RELAY;
+    if (has_relay) {
+        SM_TRY(start(f, 2, NULL, &behind));
+    }
+    SM_TRY(start(f, 1, has_relay ? &behind : NULL, &at));
+    return open_own_end(f, &at);
+}
+
+enum sm_err flow_open(const struct flow_cfg *cfg, struct flow **out)
+{
+    struct flow *f = calloc(1, sizeof *f);
+    if (f == NULL) {
+        return SM_E_NOMEM;
+    }
+    f->cfg = *cfg;
+    f->bare.fd = -1;
+    f->message = malloc(cfg->size);
+    enum sm_err e = open_all(f);
+    if (cfg->is_one_core && CPU_COUNT(&f->cpus) > 0) {
+        (void)sched_setaffinity(0, sizeof f->cpus, &f->cpus); /* the children stay */
+    }
+    if (e != SM_OK) {
+        flow_close(f);
+        return e;
+    }
+    *out = f;
+    return SM_OK;
+}
+
+enum sm_err flow_run(struct flow *f, uint64_t *out_ns)
+{
+    if (f->cfg.is_one_core) {
+        SM_TRY(pin(f));
+    }
+    struct sm_mono from = sm_clock_mono();
+    enum sm_err e =
+        is_bare(f) ? bare_pass(&f->bare, &f->cfg, f->message) : station_pass(f->station);
+    uint64_t ns = sm_between(from, sm_clock_mono()).ns;
+    if (f->cfg.is_one_core) {
+        (void)sched_setaffinity(0, sizeof f->cpus, &f->cpus);
+    }
+    SM_TRY(e);
+    *out_ns = ns;
+    return SM_OK;
+}
+
+void flow_close(struct flow *f)
+{
+    if (f == NULL) {
+        return;
+    }
+    for (unsigned i = 0; i < f->pid_n; i++) {
+        (void)kill(f->pids[i], SIGKILL);
+        (void)waitpid(f->pids[i], NULL, 0);
+    }
+    bare_done(&f->bare);
+    station_free(f->station);
+    mesh_free(f->mesh);
+    tls_kit_done(&f->tls);
+    free(f->message);
+    free(f);
+}

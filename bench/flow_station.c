@@ -1,0 +1,481 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Stations: what a node does with a tunnel, and nothing else: the loop, streams and tunnels are
+ * a node's.  They stand in a chain; 0 sends, the last answers, one in between forwards.
+ *
+ * Nothing is lost here: a station that is asked to forward more than the next tunnel takes
+ * stops reading, and TCP holds the sender back. */
+#include "bench/flow_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifdef SM_DEV_ROOT
+#include "core/tunnel.h"
+#include "os/clock.h"
+#include "os/loop.h"
+#include "tests/passport_kit.h"
+#include "wire/packet.h"
+#include "wire/sign.h"
+
+#define PASS_LIMIT   SM_S(30)
+#define STREAM_QUEUE ((size_t)1 << 20)
+#define WAIT_BYTES   ((size_t)256 << 10) /* waiting at a relay that makes it stop reading */
+#define DATA_BYTES   ((size_t)768 << 10) /* that, and what one read may add */
+
+struct mesh {
+    struct flow_cfg cfg;
+    struct kit kit;
+    struct kit_id id[STATIONS_MAX];
+    enum sm_aead_kind cipher;
+    struct sm_buf forth, back; /* a message, an answer */
+};
+
+struct end {
+    struct station *st;
+    unsigned peer;
+    struct sm_tunnel *t; /* NULL: there is no such neighbour */
+    struct sm_stream *stream;
+    uint64_t handed, told; /* to the stream; of it to the tunnel as written */
+    bool is_up, is_paused;
+};
+
+struct station {
+    struct mesh *mesh;
+    unsigned self;
+    struct sm_loop *loop;
+    struct sm_timer *limit;
+    struct end up, down; /* to the one before, to the one behind */
+    struct sm_mono now;
+    uint64_t left, got; /* to send; received of this run */
+    enum sm_err err;    /* other than OK: it is over */
+};
+
+static uint64_t clock_ns(void)
+{
+    return sm_clock_mono().ns;
+}
+
+/* -- the mesh ----------------------------------------------------------------------------- */
+
+/* What the message from one end of a relay's chain to the other starts with. */
+static enum sm_err add_head(struct mesh *m, unsigned from, unsigned to, struct sm_buf *out)
+{
+    uint8_t room[SM_PACKET_HEADER_MAX];
+    struct sm_wr w = sm_wr_init(room, sizeof room);
+    struct sm_packet p = {.kind = SM_PACKET_SESSION,
+                          .n_hops = 2,
+                          .src = m->id[from].addr.node,
+                          .hops = {m->id[1].addr.node, m->id[to].addr.node}};
+    SM_TRY(sm_packet_head_write(&p, &w));
+    return sm_buf_add(out, room, w.n);
+}
+
+static enum sm_err fill_messages(struct mesh *m)
+{
+    static const uint8_t zeros[FLOW_ANSWER];
+    m->forth = SM_BUF(SM_PACKET_HEADER_MAX + SM_TFRAME_PAYLOAD_MAX);
+    m->back = SM_BUF(SM_PACKET_HEADER_MAX + FLOW_ANSWER);
+    if (m->cfg.kind == FLOW_RELAY) {
+        SM_TRY(add_head(m, 0, 2, &m->forth));
+        SM_TRY(add_head(m, 2, 0, &m->back));
+    }
+    for (size_t left = m->cfg.size; left > 0;) {
+        size_t n = left < sizeof zeros ? left : sizeof zeros;
+        SM_TRY(sm_buf_add(&m->forth, zeros, n));
+        left -= n;
+    }
+    return sm_buf_add(&m->back, zeros, sizeof zeros);
+}
+
+enum sm_err mesh_new(const struct flow_cfg *cfg, struct mesh **out)
+{
+    struct mesh *m = calloc(1, sizeof *m);
+    if (m == NULL) {
+        return SM_E_NOMEM;
+    }
+    m->cfg = *cfg;
+    kit_make(&m->kit, sm_suite_real(), 1);
+    for (unsigned i = 0; i < STATIONS_MAX; i++) {
+        kit_identity(&m->kit, (uint8_t)(i + 1), SM_EP_NODE, &m->id[i]);
+    }
+    m->cipher = sm_aead_fastest(clock_ns);
+    enum sm_err e = fill_messages(m);
+    if (e != SM_OK) {
+        mesh_free(m);
+        return e;
+    }
+    *out = m;
+    return SM_OK;
+}
+
+void mesh_free(struct mesh *m)
+{
+    if (m != NULL) {
+        sm_buf_done(&m->forth);
+        sm_buf_done(&m->back);
+        sm_wipe(m, sizeof *m);
+        free(m);
+    }
+}
+
+/* -- tunnels ------------------------------------------------------------------------------ */
+
+static void fail(struct station *s, enum sm_err e)
+{
+    s->err = s->err == SM_OK ? e : s->err;
+    sm_loop_stop(s->loop);
+}
+
+/* The passport of a node is its record behind a u16. */
+static struct sm_view record_of(const struct kit_id *id)
+{
+    struct sm_rd r = sm_rd_init(sm_view_of(id->passport, id->passport_n));
+    return sm_rd_view(&r, sm_rd_u16(&r));
+}
+
+static void answer_sign(struct end *e, const struct sm_tunnel_out *o)
+{
+    const struct mesh *m = e->st->mesh;
+    const struct sm_dev_platform platform = {0};
+    uint8_t room[SM_EVIDENCE_MAX];
+    struct sm_wr w = sm_wr_init(room, sizeof room);
+    struct sm_sign_request q;
+    enum sm_err err = sm_sign_request_read(o->bytes, &q);
+    if (err == SM_OK) {
+        err = sm_attest_collect_dev(m->kit.suite, &m->id[e->st->self].sign, &platform, KIT_NOW,
+                                    &q.binding, &w);
+    }
+    sm_tunnel_signed(e->t, e->st->now, o->token, err, sm_view_of(w.p, w.n));
+}
+
+/* Payload that ends here. */
+static void arrived(struct station *s, size_t n)
+{
+    s->got += n;
+    if (s->self > 0 && s->got >= s->mesh->cfg.bytes) {
+        s->got = 0;
+        enum sm_err e = sm_tunnel_send(s->up.t, SM_TUNNEL_PACKET,
+                                       sm_view_of(s->mesh->back.p, s->mesh->back.n));
+        if (e != SM_OK) {
+            fail(s, e);
+        }
+    }
+}
+
+static void take_packet(struct end *from, struct sm_view bytes)
+{
+    struct station *s = from->st;
+    uint8_t *p = (uint8_t *)(uintptr_t)bytes.p; /* opened in place: ours to change */
+    struct sm_hop next, self = s->mesh->id[s->self].addr.node;
+    struct sm_packet head;
+    switch (sm_packet_forward(p, bytes.n, self, s->mesh->id[from->peer].addr.node, &next)) {
+    case SM_PACKET_DELIVER:
+        if (sm_packet_read(bytes, &head) == SM_OK) {
+            arrived(s, head.payload.n);
+        }
+        return;
+    case SM_PACKET_FORWARD: {
+        struct end *to = from == &s->up ? &s->down : &s->up;
+        enum sm_err e = to->is_up ? sm_tunnel_send(to->t, SM_TUNNEL_PACKET, bytes) : SM_E_STATE;
+        if (e != SM_OK) {
+            fail(s, e);
+        }
+        return;
+    }
+    case SM_PACKET_BAD:
+    case SM_PACKET_NOT_OURS:
+    case SM_PACKET_WRONG_FROM:
+    case SM_PACKET_LIMIT:
+        fail(s, SM_E_MALFORMED);
+    }
+}
+
+static void take(struct end *e, const struct sm_tunnel_out *o)
+{
+    switch (o->kind) {
+    case SM_TUNNEL_SEND:
+        if (sm_stream_write(e->stream, o->bytes) != SM_OK) {
+            fail(e->st, SM_E_CLOSED);
+        }
+        e->handed += o->bytes.n;
+        break;
+    case SM_TUNNEL_SIGN:
+        answer_sign(e, o);
+        break;
+    case SM_TUNNEL_UP:
+        e->is_up = true;
+        break;
+    case SM_TUNNEL_MESSAGE:
+        if (e->st->mesh->cfg.kind == FLOW_RELAY) {
+            take_packet(e, o->bytes);
+        } else {
+            arrived(e->st, o->bytes.n);
+        }
+        break;
+    case SM_TUNNEL_RTT:
+        break;
+    case SM_TUNNEL_DOWN:
+        fail(e->st, o->err);
+        break;
+    }
+}
+
+static void drain(struct end *e)
+{
+    struct sm_tunnel_out o;
+    while (sm_tunnel_next(e->t, &o)) {
+        take(e, &o);
+    }
+}
+
+/* -- driving ------------------------------------------------------------------------------ */
+
+static void report_written(struct end *e)
+{
+    uint64_t written = e->handed - sm_stream_queued(e->stream);
+    sm_tunnel_written(e->t, (size_t)(written - e->told));
+    e->told = written;
+}
+
+/* Bytes in the tunnel that wait for their turn to be sealed. */
+static size_t waiting(const struct end *e)
+{
+    return sm_tunnel_queued(e->t) - (size_t)(e->handed - e->told);
+}
+
+/* Read from `from` as long as what it forwards finds room at `to`. */
+static void hold_back(struct end *from, const struct end *to)
+{
+    bool is_full = waiting(to) > WAIT_BYTES;
+    if (is_full != from->is_paused) {
+        from->is_paused = is_full;
+        sm_stream_pause(from->stream, is_full);
+    }
+}
+
+static void pump(struct station *s)
+{
+    const struct mesh *m = s->mesh;
+    struct sm_view message = sm_view_of(m->forth.p, m->forth.n);
+    while (s->left > 0 && s->down.is_up) {
+        enum sm_err e = sm_tunnel_send(s->down.t, SM_TUNNEL_PACKET, message);
+        if (e == SM_E_BUSY) {
+            return;
+        }
+        if (e != SM_OK) {
+            fail(s, e);
+            return;
+        }
+        s->left -= m->cfg.size;
+    }
+}
+
+/* True when there is more to send and the stream did not have to wait, so that nothing but us
+ * will begin the next turn. */
+static bool turn_end(struct end *e)
+{
+    if (e->t == NULL) {
+        return false;
+    }
+    bool was_idle = sm_stream_queued(e->stream) == 0;
+    report_written(e);
+    if (sm_is_due(sm_tunnel_deadline(e->t), e->st->now)) {
+        sm_tunnel_tick(e->t, e->st->now);
+    }
+    drain(e);
+    return was_idle && (waiting(e) > 0 || e->st->left > 0);
+}
+
+static void on_turn(void *ctx)
+{
+    struct station *s = ctx;
+    s->now = sm_clock_mono();
+    if (s->self == 0) {
+        pump(s);
+    }
+    bool has_more = turn_end(&s->up);
+    has_more = turn_end(&s->down) || has_more;
+    if (s->up.t != NULL && s->down.t != NULL) {
+        hold_back(&s->up, &s->down);
+        hold_back(&s->down, &s->up);
+    }
+    if (has_more) {
+        sm_loop_again(s->loop);
+    }
+}
+
+static void on_read(void *ctx, struct sm_view bytes)
+{
+    struct end *e = ctx;
+    struct station *s = e->st;
+    s->now = sm_clock_mono();
+    sm_tunnel_input(e->t, s->now, KIT_NOW, (uint8_t *)(uintptr_t)bytes.p, bytes.n);
+    drain(e);
+    if (s->up.t != NULL && s->down.t != NULL) {
+        hold_back(e, e == &s->up ? &s->down : &s->up);
+    }
+}
+
+static void on_closed(void *ctx, enum sm_err why)
+{
+    struct end *e = ctx;
+    fail(e->st, why);
+}
+
+static void on_wake(void *ctx)
+{
+    (void)ctx; /* the hook at the end of the turn does what there is to do */
+}
+
+static void on_limit(void *ctx)
+{
+    fail(ctx, SM_E_TIMEOUT);
+}
+
+/* -- life --------------------------------------------------------------------------------- */
+
+static enum sm_err end_open(struct station *s, struct end *e, unsigned peer, int fd)
+{
+    static const struct sm_stream_ops ops = {
+        .read = on_read, .closed = on_closed, .connected = on_wake, .drained = on_wake};
+    struct sm_stream_ops o = ops;
+    const struct mesh *m = s->mesh;
+    struct sm_tunnel_cfg cfg = {.suite = m->kit.suite,
+                                .anchor = &m->kit.anchor,
+                                .seed = {(uint8_t)s->self, (uint8_t)peer},
+                                .is_dialer = peer > s->self,
+                                .faster = m->cipher,
+                                .dh = &m->id[s->self].dh,
+                                .record = record_of(&m->id[s->self]),
+                                .peer = &m->id[peer].dh.pub,
+                                .data_bytes = m->cfg.kind == FLOW_RELAY ? DATA_BYTES : 0};
+    if (!cfg.is_dialer) {
+        o.connected = NULL; /* it is, already */
+    }
+    e->st = s;
+    e->peer = peer;
+    enum sm_err err = sm_stream_new(s->loop, fd, &o, e, STREAM_QUEUE, &e->stream);
+    if (err != SM_OK) {
+        (void)close(fd);
+        return err;
+    }
+    e->t = sm_tunnel_new(&cfg);
+    if (e->t == NULL) {
+        return SM_E_NOMEM;
+    }
+    sm_tunnel_open(e->t, sm_clock_mono());
+    return SM_OK;
+}
+
+/* Turn until the tunnel is up. */
+static enum sm_err await_up(struct station *s, const struct end *e)
+{
+    sm_timer_at(s->limit, sm_after(sm_clock_mono(), PASS_LIMIT));
+    while (!e->is_up && s->err == SM_OK) {
+        sm_loop_turn(s->loop, true);
+    }
+    sm_timer_at(s->limit, SM_NEVER);
+    return s->err;
+}
+
+static enum sm_err open_ends(struct station *s, int up, int down)
+{
+    SM_TRY(sm_loop_new(&s->loop));
+    sm_loop_on_turn(s->loop, on_turn, s);
+    SM_TRY(sm_timer_new(s->loop, on_limit, s, &s->limit));
+    if (down >= 0) {
+        SM_TRY(end_open(s, &s->down, s->self + 1, down));
+        SM_TRY(await_up(s, &s->down)); /* so that all that comes can be passed on */
+    }
+    return up >= 0 ? end_open(s, &s->up, s->self - 1, up) : SM_OK;
+}
+
+enum sm_err station_new(struct mesh *m, unsigned self, int up, int down, struct station **out)
+{
+    struct station *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        return SM_E_NOMEM;
+    }
+    s->mesh = m;
+    s->self = self;
+    enum sm_err e = open_ends(s, up, down);
+    if (e != SM_OK) {
+        station_free(s);
+        return e;
+    }
+    *out = s;
+    return SM_OK;
+}
+
+void station_free(struct station *s)
+{
+    if (s == NULL) {
+        return;
+    }
+    sm_stream_free(s->up.stream);
+    sm_stream_free(s->down.stream);
+    sm_timer_free(s->limit);
+    sm_loop_free(s->loop);
+    sm_tunnel_free(s->up.t);
+    sm_tunnel_free(s->down.t);
+    free(s);
+}
+
+enum sm_err station_pass(struct station *s)
+{
+    s->left = s->mesh->cfg.bytes;
+    s->got = 0;
+    sm_timer_at(s->limit, sm_after(sm_clock_mono(), PASS_LIMIT));
+    on_turn(s); /* the turn below begins by waiting */
+    while (s->got < FLOW_ANSWER && s->err == SM_OK) {
+        sm_loop_turn(s->loop, true);
+    }
+    sm_timer_at(s->limit, SM_NEVER);
+    return s->err;
+}
+
+void station_serve(struct station *s)
+{
+    sm_loop_run(s->loop);
+    station_free(s);
+}
+#else
+enum sm_err mesh_new(const struct flow_cfg *cfg, struct mesh **out)
+{
+    (void)cfg;
+    (void)out;
+    return SM_E_UNSUPPORTED;
+}
+
+void mesh_free(struct mesh *m)
+{
+    (void)m;
+}
+
+enum sm_err station_new(struct mesh *m, unsigned self, int up, int down, struct station **out)
+{
+    (void)m;
+    (void)self;
+    (void)up;
+    (void)down;
+    (void)out;
+    return SM_E_UNSUPPORTED;
+}
+
+void station_free(struct station *s)
+{
+    (void)s;
+}
+
+enum sm_err station_pass(struct station *s)
+{
+    (void)s;
+    return SM_E_UNSUPPORTED;
+}
+
+void station_serve(struct station *s)
+{
+    (void)s;
+}
+#endif
