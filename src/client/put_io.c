@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "client/objects.h"
+#include "core/trust.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -91,9 +92,9 @@ static void choose_holders(struct sm_put_io *p, size_t n_nodes)
     for (unsigned second = 0; second < 2; second++) {
         for (size_t i = 0; i < n_nodes; i++) {
             struct sm_mesh_node *node = &p->nodes[i];
-            bool may = (node->record.head.type != 0) &&
-                       (node->record.flags & SM_NODE_STORE) != 0 &&
-                       (node->n_slots > 0 || node->is_self);
+            bool may =
+                (node->record.head.type != 0) && (node->record.flags & SM_NODE_STORE) != 0 &&
+                (node->is_self || (node->n_slots > 0 && node->trust_q16 >= SM_TRUST_MIN));
             if (!may || (second == 0 && owner_is_taken(p, p->n_holders, node->record.owner)) ||
                 p->n_holders == SM_PUT_HOLDERS_MAX) {
                 continue;
