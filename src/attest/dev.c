@@ -9,6 +9,7 @@
 #define ENDORSEMENT_AAD "seemesh/dev-endorsement/1"
 #define EVIDENCE_AAD    "seemesh/dev-evidence/1"
 #define PLATFORM_TEXT   "software"
+#define DEV_MEASUREMENT 48u
 #define PAYLOAD_MAX     256u
 #define AAD_MAX         64u
 #define MESSAGE_MAX     (PAYLOAD_MAX + 96u) /* with headers and signature */
@@ -159,11 +160,16 @@ enum sm_err sm_attest_collect_dev(const struct sm_suite *suite, const struct sm_
 static enum sm_err evidence_read(struct sm_view payload, struct sm_claims *out)
 {
     struct sm_cbor r = sm_cbor_init(payload);
-    struct sm_claims c = {.platform = SM_PLATFORM_SOFTWARE, .is_debug = true};
+    struct sm_claims c = {.platform = SM_PLATFORM_SOFTWARE,
+                          .profile = 1,
+                          .is_debug = true,
+                          .measurement_n = DEV_MEASUREMENT,
+                          .report_data_n = SM_REPORT_DATA,
+                          .has_issued_at = true};
     size_t fields = sm_cbor_map(&r);
     expect_key(&r, 1);
     struct sm_view platform = sm_cbor_text(&r);
-    read_bytes(&r, 2, c.measurement, sizeof c.measurement);
+    read_bytes(&r, 2, c.measurement, DEV_MEASUREMENT);
     read_bytes(&r, 3, c.report_data, sizeof c.report_data);
     read_bytes(&r, 4, c.boot_id, sizeof c.boot_id);
     expect_key(&r, 5);

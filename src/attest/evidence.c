@@ -2,6 +2,7 @@
 #include "attest/evidence.h"
 
 #include "attest/dev.h"
+#include "crypto/hash.h"
 #include "crypto/secret.h"
 
 #include <inttypes.h>
@@ -9,25 +10,60 @@
 
 const char *sm_reason_name(uint16_t code)
 {
-    switch ((enum sm_reason_code)code) {
-    case SM_REASON_PLATFORM:
-        return "platform";
-    case SM_REASON_NOT_HARDWARE:
-        return "not-hardware";
-    case SM_REASON_DEBUG:
-        return "debug";
-    case SM_REASON_REPORT_DATA:
-        return "report-data";
-    case SM_REASON_MEASUREMENT:
-        return "measurement";
-    case SM_REASON_TIME:
-        return "time";
-    case SM_REASON_GRAMMAR:
-        return "grammar";
-    case SM_REASON_SIGNATURE:
-        return "signature";
-    }
-    return "unknown";
+    static const char *const names[] = {
+        [SM_REASON_PLATFORM] = "platform",
+        [SM_REASON_NOT_HARDWARE] = "not-hardware",
+        [SM_REASON_DEBUG] = "debug",
+        [SM_REASON_REPORT_DATA] = "report-data",
+        [SM_REASON_MEASUREMENT] = "measurement",
+        [SM_REASON_TIME] = "time",
+        [SM_REASON_GRAMMAR] = "grammar",
+        [SM_REASON_SIGNATURE] = "signature",
+        [SM_REASON_UNSUPPORTED] = "unsupported",
+        [SM_REASON_UNSIGNED] = "unsigned",
+        [SM_REASON_CHAIN] = "chain",
+        [SM_REASON_EXPIRED] = "expired",
+        [SM_REASON_REVOKED] = "revoked",
+        [SM_REASON_COLLATERAL] = "collateral",
+        [SM_REASON_BINDING] = "binding",
+        [SM_REASON_QE_SIGNATURE] = "qe-signature",
+        [SM_REASON_IDENTITY] = "identity",
+        [SM_REASON_TCB] = "tcb",
+        [SM_REASON_TCB_STATUS] = "tcb-status",
+        [SM_REASON_ADVISORY] = "advisory",
+        [SM_REASON_RESERVED] = "reserved",
+        [SM_REASON_MIGRATION] = "migration",
+        [SM_REASON_VMPL] = "vmpl",
+        [SM_REASON_SIGNER] = "signer",
+        [SM_REASON_FLAGS] = "flags",
+        [SM_REASON_PLATFORM_ID] = "platform-id",
+        [SM_REASON_HOST_DATA] = "host-data",
+        [SM_REASON_REGISTERS] = "registers",
+        [SM_REASON_LOG] = "log",
+    };
+    return code < SM_COUNT(names) && names[code] != NULL ? names[code] : "unknown";
+}
+
+const char *sm_tcb_status_name(enum sm_tcb_status s)
+{
+    static const char *const names[SM_TCB_STATUSES] = {
+        [SM_TCB_UNKNOWN] = "Unknown",
+        [SM_TCB_UP_TO_DATE] = "UpToDate",
+        [SM_TCB_SW_HARDENING] = "SWHardeningNeeded",
+        [SM_TCB_CONFIG] = "ConfigurationNeeded",
+        [SM_TCB_CONFIG_SW_HARDENING] = "ConfigurationAndSWHardeningNeeded",
+        [SM_TCB_OUT_OF_DATE] = "OutOfDate",
+        [SM_TCB_OUT_OF_DATE_CONFIG] = "OutOfDateConfigurationNeeded",
+        [SM_TCB_RELAUNCH] = "TDRelaunchAdvised",
+        [SM_TCB_REVOKED] = "Revoked",
+    };
+    return s < SM_TCB_STATUSES ? names[s] : "Unknown";
+}
+
+const char *sm_snp_product_name(enum sm_snp_product p)
+{
+    static const char *const names[SM_SNP_PRODUCTS] = {"milan", "genoa", "turin"};
+    return p < SM_SNP_PRODUCTS ? names[p] : "unknown";
 }
 
 void sm_reasons_add(struct sm_reasons *why, enum sm_reason_code code, const char *field,
@@ -41,6 +77,30 @@ void sm_reasons_add(struct sm_reasons *why, enum sm_reason_code code, const char
     (void)snprintf(r->field, sizeof r->field, "%s", field);
     (void)snprintf(r->got, sizeof r->got, "%s", got);
     (void)snprintf(r->want, sizeof r->want, "%s", want);
+}
+
+static void hex_cut(struct sm_view v, char out[static SM_REASON_TEXT])
+{
+    size_t most = (SM_REASON_TEXT - 1) / 2;
+    sm_hex(v.p, v.n < most ? v.n : most, out);
+}
+
+void sm_reasons_add_hex(struct sm_reasons *why, enum sm_reason_code code, const char *field,
+                        struct sm_view got, struct sm_view want)
+{
+    char got_hex[SM_REASON_TEXT], want_hex[SM_REASON_TEXT];
+    hex_cut(got, got_hex);
+    hex_cut(want, want_hex);
+    sm_reasons_add(why, code, field, got_hex, want_hex);
+}
+
+void sm_reasons_add_u64(struct sm_reasons *why, enum sm_reason_code code, const char *field,
+                        uint64_t got, const char *relation, uint64_t want)
+{
+    char got_text[24], want_text[64];
+    (void)snprintf(got_text, sizeof got_text, "%" PRIu64, got);
+    (void)snprintf(want_text, sizeof want_text, "%s %" PRIu64, relation, want);
+    sm_reasons_add(why, code, field, got_text, want_text);
 }
 
 void sm_reasons_text(const struct sm_reasons *why, char *out, size_t cap)
@@ -59,7 +119,8 @@ void sm_reasons_text(const struct sm_reasons *why, char *out, size_t cap)
 
 static const char *platform_name(uint8_t platform)
 {
-    static const char *const names[SM_PLATFORMS] = {"software", "snp", "tdx", "tpm"};
+    static const char *const names[SM_PLATFORMS] = {
+        "software", "snp", "tdx", "tpm", "sgx", "nitro", "snp-vtpm", "tdx-vtpm"};
     return platform < SM_PLATFORMS ? names[platform] : "unknown";
 }
 
@@ -81,25 +142,35 @@ enum sm_err sm_evidence_verify(const struct sm_suite *suite, const struct sm_att
     return SM_E_REFUSED;
 }
 
-static void hex_prefix(const uint8_t *p, char out[33])
+/* Equal, and said at all: a length of 0 matches nothing. */
+static void appraise_bytes(enum sm_reason_code code, const char *field, struct sm_view got,
+                           struct sm_view want, struct sm_reasons *why)
 {
-    sm_hex(p, 16, out);
+    if (got.n != want.n || got.n == 0 || !sm_secret_eq(got.p, want.p, got.n)) {
+        sm_reasons_add_hex(why, code, field, got, want);
+    }
 }
 
-static void appraise_bytes(enum sm_reason_code code, const char *field, const uint8_t *got,
-                           const uint8_t *want, size_t n, struct sm_reasons *why)
+static void appraise_report_data(const struct sm_claims *c,
+                                 const uint8_t report_data[static SM_REPORT_DATA],
+                                 struct sm_reasons *why)
 {
-    if (sm_secret_eq(got, want, n)) {
+    uint8_t hash[SM_REPORT_DATA_HASH];
+    struct sm_view want = sm_view_of(report_data, SM_REPORT_DATA);
+    if (c->report_data_n == sizeof hash) {
+        sm_sha256(want, hash);
+        want = sm_view_of(hash, sizeof hash);
+    }
+    appraise_bytes(SM_REASON_REPORT_DATA, "report_data",
+                   sm_view_of(c->report_data, c->report_data_n), want, why);
+}
+
+static void appraise_time(const struct sm_claims *c, struct sm_wall now, struct sm_reasons *why)
+{
+    if (!c->has_issued_at) {
         return;
     }
-    char got_hex[33], want_hex[33];
-    hex_prefix(got, got_hex);
-    hex_prefix(want, want_hex);
-    sm_reasons_add(why, code, field, got_hex, want_hex);
-}
-
-static void appraise_time(struct sm_wall issued, struct sm_wall now, struct sm_reasons *why)
-{
+    struct sm_wall issued = c->issued_at;
     bool is_early = issued.s > now.s && issued.s - now.s > SM_RECORD_SKEW_S;
     bool is_late = now.s > issued.s && now.s - issued.s > SM_EVIDENCE_AGE_S;
     if (!is_early && !is_late) {
@@ -127,11 +198,11 @@ enum sm_err sm_appraise(const struct sm_anchor *a, struct sm_wall now,
     if (a->env != SM_ENV_DEV && claims->is_debug) {
         sm_reasons_add(why, SM_REASON_DEBUG, "debug", "true", "false");
     }
-    appraise_bytes(SM_REASON_REPORT_DATA, "report_data", claims->report_data, report_data,
-                   SM_REPORT_DATA, why);
-    appraise_bytes(SM_REASON_MEASUREMENT, "measurement", claims->measurement, who->measurement,
-                   sizeof claims->measurement, why);
-    appraise_time(claims->issued_at, now, why);
+    appraise_report_data(claims, report_data, why);
+    appraise_bytes(SM_REASON_MEASUREMENT, "measurement",
+                   sm_view_of(claims->measurement, claims->measurement_n),
+                   sm_view_of(who->measurement, 48), why);
+    appraise_time(claims, now, why);
     return why->n == before ? SM_OK : SM_E_REFUSED;
 }
 

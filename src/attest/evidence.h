@@ -17,37 +17,145 @@
 
 #define SM_BOOT_ID 16u
 
+/* Registers: RTMR 0-3 of TDX, PCRs of a TPM or of Nitro. */
+#define SM_REGS             32u
+#define SM_REG_MAX          64u
+#define SM_REPORT_DATA_HASH 32u /* SHA-256(report data): a TPM cannot carry 64 bytes */
+#define SM_TCB_PARTS        20u
+#define SM_ADVISORIES       16u /* of one TCB level; Intel's longest list had 12 */
+
+enum sm_tcb_status {
+    SM_TCB_UNKNOWN, /* the platform has no such notion */
+    SM_TCB_UP_TO_DATE,
+    SM_TCB_SW_HARDENING,
+    SM_TCB_CONFIG,
+    SM_TCB_CONFIG_SW_HARDENING,
+    SM_TCB_OUT_OF_DATE,
+    SM_TCB_OUT_OF_DATE_CONFIG,
+    SM_TCB_RELAUNCH,
+    SM_TCB_REVOKED,
+    SM_TCB_STATUSES
+};
+const char *sm_tcb_status_name(enum sm_tcb_status s); /* "UpToDate", as Intel writes it */
+
+enum sm_snp_product { SM_SNP_MILAN, SM_SNP_GENOA, SM_SNP_TURIN, SM_SNP_PRODUCTS };
+const char *sm_snp_product_name(enum sm_snp_product p); /* "milan" */
+
+/* Where the parts of an SNP TCB are in tcb_parts; Milan and Genoa have no FMC (0). */
+enum sm_snp_part {
+    SM_SNP_FMC,
+    SM_SNP_BOOT,
+    SM_SNP_TEE,
+    SM_SNP_SNP,
+    SM_SNP_UCODE,
+    SM_SNP_PARTS
+};
+
+/* What only SNP says.  The TCB is the one the certificate repeats. */
+struct sm_snp_claims {
+    enum sm_snp_product product;
+    uint32_t vmpl;
+    uint64_t policy, platform_info;
+    uint8_t launch_tcb[SM_SNP_PARTS];
+    uint8_t abi_minor, abi_major; /* firmware committed to */
+    bool is_vlek;                 /* signed by a cloud's key, not the chip's */
+    bool is_chip_masked;          /* CHIP_ID is zero: platform_id is empty */
+    bool has_author;              /* the ID key itself was signed by an author key */
+    uint8_t image_id[16], family_id[16];
+};
+
+/* What only TDX says. */
+struct sm_tdx_claims {
+    uint64_t attributes, xfam;
+    uint8_t mrowner[48], mrownerconfig[48], mrservicetd[48];
+    bool is_sept_ve_disabled;
+    uint16_t trailing; /* zero bytes behind the quote, ignored */
+};
+
+/* What a platform proved about itself.  A length of 0 means not said, which is not the same as
+ * zeros: policy must never match one against the other. */
 struct sm_claims {
-    uint8_t platform; /* enum sm_platform */
-    uint8_t measurement[48];
+    uint8_t platform;        /* enum sm_platform */
+    uint8_t profile;         /* version of report or quote */
+    uint8_t measurement[64]; /* what was launched: MEASUREMENT, MRTD, MRENCLAVE, PCR0 */
+    uint8_t measurement_n;
+    uint8_t signer[64]; /* who signed it: ID_KEY_DIGEST, MRSIGNER, PCR8 */
+    uint8_t signer_n;
     uint8_t report_data[SM_REPORT_DATA];
-    uint8_t boot_id[SM_BOOT_ID];
+    uint8_t report_data_n; /* 64, or SM_REPORT_DATA_HASH where a hash of it is carried */
+    uint8_t host_data[64]; /* what the host chose: HOST_DATA, MRCONFIGID, CONFIGID */
+    uint8_t host_data_n;
+    uint8_t platform_id[64]; /* CHIP_ID, PPID, AK name, module id */
+    uint8_t platform_id_n;
+    uint8_t boot_id[SM_BOOT_ID]; /* software only */
+    uint32_t regs_mask;          /* bit i: regs[i] is there */
+    uint8_t reg_n;               /* bytes of each */
+    uint8_t regs[SM_REGS][SM_REG_MAX];
+    uint32_t regs_replayed; /* bit i: an event log was replayed into regs[i] */
+
     bool is_debug;
+    bool is_migratable;
     bool is_hw_rooted;
+    bool has_issued_at; /* some platforms have no clock: binding is their freshness */
     struct sm_wall issued_at;
+    struct sm_wall not_after; /* the earliest end of what it was checked against; 0: none */
+
+    uint32_t svn; /* GUEST_SVN, ISVSVN */
+    enum sm_tcb_status tcb;
+    uint8_t tcb_parts[SM_TCB_PARTS]; /* enum sm_snp_part; TEE_TCB_SVN; SGX CPUSVN */
+    struct sm_wall tcb_date;         /* of the TCB level */
+    uint32_t tcb_eval;               /* tcbEvaluationDataNumber */
+    uint8_t n_advisories;
+    char advisories[SM_ADVISORIES][20]; /* "INTEL-SA-00837" */
+
+    struct sm_snp_claims snp; /* SNP and SNP_VTPM */
+    struct sm_tdx_claims tdx; /* TDX */
 };
 
 #define SM_EVIDENCE_AGE_S 300u /* evidence is made for the session at hand */
 
 enum sm_reason_code {
-    SM_REASON_PLATFORM = 1, /* the anchor does not take this platform */
+    SM_REASON_PLATFORM = 1, /* not a platform that is taken here */
     SM_REASON_NOT_HARDWARE = 2,
     SM_REASON_DEBUG = 3,
     SM_REASON_REPORT_DATA = 4, /* made for another session, role or peer */
-    SM_REASON_MEASUREMENT = 5, /* not what the NODE record says */
+    SM_REASON_MEASUREMENT = 5, /* not what was wanted */
     SM_REASON_TIME = 6,
     SM_REASON_GRAMMAR = 7,
-    SM_REASON_SIGNATURE = 8,
+    SM_REASON_SIGNATURE = 8,   /* the evidence itself is not signed by the platform's key */
+    SM_REASON_UNSUPPORTED = 9, /* a version or an algorithm this build does not know */
+    SM_REASON_UNSIGNED = 10,   /* the platform says that it did not sign */
+    SM_REASON_CHAIN = 11,      /* no path from the platform's key to a pinned root */
+    SM_REASON_EXPIRED = 12,    /* a certificate, at the time asked for */
+    SM_REASON_REVOKED = 13,
+    SM_REASON_COLLATERAL = 14, /* CRL, TCB info or identity: missing, stale or badly signed */
+    SM_REASON_BINDING = 15,    /* a link inside the evidence: QE, runtime data, claims buffer */
+    SM_REASON_QE_SIGNATURE = 16,
+    SM_REASON_IDENTITY = 17, /* report and certificate speak of different chips or products */
+    SM_REASON_TCB = 18,      /* below a floor, or report and certificate differ */
+    SM_REASON_TCB_STATUS = 19,
+    SM_REASON_ADVISORY = 20,
+    SM_REASON_RESERVED = 21, /* a bit or field set that nobody has given a meaning */
+    SM_REASON_MIGRATION = 22,
+    SM_REASON_VMPL = 23,
+    SM_REASON_SIGNER = 24,      /* VLEK, or an ID key, or an MRSIGNER that is not taken */
+    SM_REASON_FLAGS = 25,       /* attributes, platform information, guest policy */
+    SM_REASON_PLATFORM_ID = 26, /* not on the list, or unknown while a list is asked for */
+    SM_REASON_HOST_DATA = 27,
+    SM_REASON_REGISTERS = 28, /* RTMR or PCR not as wanted, or not the digest that was signed */
+    SM_REASON_LOG = 29,       /* the event log does not replay to what was signed */
 };
 const char *sm_reason_name(uint16_t code); /* "platform", "not-hardware", ... */
 
+#define SM_REASON_TEXT 100u /* a SHA-384 in hexadecimal, and NUL */
+#define SM_REASONS_MAX 24u  /* one of each code that one platform can give, nearly */
 struct sm_reason {
     uint16_t code;
-    char field[20], got[36], want[36]; /* text for people; long values are cut */
+    char field[32], got[SM_REASON_TEXT], want[SM_REASON_TEXT]; /* for people; long are cut */
 };
 struct sm_reasons {
-    size_t n;
-    struct sm_reason r[8]; /* one of each code */
+    size_t n; /* those behind the last are dropped; there is always a first */
+    struct sm_reason r[SM_REASONS_MAX];
 };
 
 /* Who is said to have made the evidence: fields of a believed NODE record. */
@@ -78,6 +186,10 @@ enum sm_err sm_evidence_check(const struct sm_suite *suite, const struct sm_anch
 /* "platform got software want snp, tdx or tpm; debug got true want false", cut to fit. */
 void sm_reasons_text(const struct sm_reasons *why, char *out, size_t cap);
 
-/* For verifiers: add one reason. */
+/* For verifiers: add one reason; as hexadecimal; as numbers. */
 void sm_reasons_add(struct sm_reasons *why, enum sm_reason_code code, const char *field,
                     const char *got, const char *want);
+void sm_reasons_add_hex(struct sm_reasons *why, enum sm_reason_code code, const char *field,
+                        struct sm_view got, struct sm_view want);
+void sm_reasons_add_u64(struct sm_reasons *why, enum sm_reason_code code, const char *field,
+                        uint64_t got, const char *relation, uint64_t want);

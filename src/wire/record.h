@@ -78,6 +78,10 @@ enum sm_platform {
     SM_PLATFORM_SNP = 1,
     SM_PLATFORM_TDX = 2,
     SM_PLATFORM_TPM = 3,
+    SM_PLATFORM_SGX = 4,
+    SM_PLATFORM_NITRO = 5,
+    SM_PLATFORM_SNP_VTPM = 6, /* a TPM whose key an SNP report names: Azure */
+    SM_PLATFORM_TDX_VTPM = 7,
     SM_PLATFORMS
 };
 
