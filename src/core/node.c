@@ -323,6 +323,16 @@ static void take_signed(struct sm_node *n, const struct sm_event *ev)
     }
 }
 
+/* Every request for a signature fails; each asker asks again by its own rule. */
+static void unsign(struct sm_node *n)
+{
+    for (unsigned i = 0; i < NODE_SIGNS; i++) {
+        const struct sm_event failed = {.token = (uint64_t)n->signs[i].generation << 16 | i,
+                                        .err = SM_E_BUSY};
+        take_signed(n, &failed);
+    }
+}
+
 static void tick(struct sm_node *n)
 {
     if (!n->self_is_pending && sm_is_due(n->self_renew_at, n->now)) {
@@ -404,6 +414,9 @@ enum sm_err sm_node_step(struct sm_node *n, const struct sm_event *ev)
         return SM_OK;
     case SM_EV_SIGNED:
         take_signed(n, ev);
+        return SM_OK;
+    case SM_EV_UNSIGNED:
+        unsign(n);
         return SM_OK;
     case SM_EV_SERVED:
         /* NOTFOUND: the asker has given up. */

@@ -62,6 +62,7 @@ enum sm_event_kind {
     SM_EV_WRITTEN,   /* conn; written: bytes the carrier has taken of what SEND gave */
     SM_EV_CLOSED,    /* conn */
     SM_EV_SIGNED,    /* token; err; bytes */
+    SM_EV_UNSIGNED,  /* who signs has died: no SIGN of before will be answered */
     SM_EV_SERVED,    /* token; err; bytes: the answer to SERVE */
     SM_EV_EP_PACKET, /* ep; peer; slot; bytes: an endpoint sends to peer */
     SM_EV_EP_REPORT, /* peer.node; slot; is_ok; rtt: how an endpoint's path did */

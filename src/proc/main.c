@@ -50,6 +50,7 @@ struct program {
     struct sm_dur pause;
     struct sm_mono started;
     bool is_wanted, is_running, was_ready;
+    bool was_ever_ready; /* so it can start: when it dies it is started again, always */
     /* SEE supervisors: */
     uint64_t instance;
     uint64_t certify_id; /* the question it waits for; 0 = none, else its id + 1 */
@@ -319,7 +320,7 @@ static void on_message(void *ctx, struct sm_ipc *ch, const struct sm_ipc_msg *m)
         on_log(p, m->body);
         break;
     case SM_IPC_READY:
-        p->was_ready = true;
+        p->was_ready = p->was_ever_ready = true;
         note(p->d, SM_LOG_INFO, "program-ready", "program=%s %.*s", sm_prog_name(p->prog),
              (int)m->body.n, (const char *)m->body.p);
         break;
@@ -474,11 +475,19 @@ static void fixed_ended(struct program *p, struct sm_child_exit how)
     if (d->is_stopping) {
         return;
     }
-    if (!p->was_ready) {
+    if (!p->was_ever_ready) {
         note(d, SM_LOG_ERROR, "giving-up", "program=%s why=\"it could not start\"",
              sm_prog_name(p->prog));
         stop(d, EXIT_FAILED_START);
         return;
+    }
+    for (size_t i = 0; p->prog == SM_PROG_KEYS && i < d->config.see.slots; i++) {
+        struct program *see = &d->sees[i];
+        if (see->certify_id != 0) { /* it asked keys in vain */
+            uint64_t id = see->certify_id - 1;
+            see->certify_id = 0;
+            tell_answer(see, SM_IPC_CERTIFIED, id, SM_E_BUSY, (struct sm_view){0});
+        }
     }
     if (p->prog == SM_PROG_NET) { /* their sessions ended with it */
         for (size_t i = 0; i < d->config.see.slots; i++) {

@@ -173,23 +173,6 @@ static void serve_answer(struct net *n, uint64_t handle, enum sm_err err, struct
                     .kind = SM_EV_SERVED, .token = handle, .err = err, .bytes = body});
 }
 
-static void serve_store(struct net *n, const struct sm_action *a)
-{
-    struct sm_ipc *store = sm_self_peer(n->self, SM_PROG_STORE);
-    uint8_t *body = store != NULL ? malloc(32 + a->bytes.n) : NULL;
-    enum sm_err e = store == NULL ? SM_E_BUSY : SM_E_NOMEM;
-    if (body != NULL) {
-        memcpy(body, a->peer->node.node_id.b, 32); /* quotas are by node, for its clients too */
-        memcpy(body + 32, a->bytes.p, a->bytes.n);
-        e = sm_ipc_send(store, SM_IPC_STORE_RPC, a->token, sm_view_of(body, 32 + a->bytes.n),
-                        -1);
-        free(body);
-    }
-    if (e != SM_OK) {
-        serve_answer(n, a->token, SM_E_BUSY, (struct sm_view){0});
-    }
-}
-
 static enum sm_err see_start(struct net *n, const struct sm_action *a,
                              const struct sm_see_start *start)
 {
@@ -323,7 +306,7 @@ static void act(struct net *n, const struct sm_action *a)
         break;
     case SM_ACT_SERVE:
         if (a->service == SM_SERVICE_STORE) {
-            serve_store(n, a);
+            store_ask(n, a);
         } else {
             serve_see(n, a);
         }
@@ -405,25 +388,6 @@ static void on_turn(void *ctx)
 
 /* -- messages of the other programs ------------------------------------------------------- */
 
-static void publish(struct net *n, const struct sm_ipc_publish *p)
-{
-    struct sm_event ev = {.kind = SM_EV_PUBLISH,
-                          .item = {.key = p->id,
-                                   .kind = SM_PROVIDER_SHARDS,
-                                   .frag_map = p->frag_map,
-                                   .bytes = p->bytes}};
-    if (n->node != NULL) {
-        net_step(n, &ev);
-        return;
-    }
-    if (n->waiting == NULL) {
-        n->waiting = calloc(NET_WAITING, sizeof *n->waiting);
-    }
-    if (n->waiting != NULL && n->n_waiting < NET_WAITING) {
-        n->waiting[n->n_waiting++] = *p;
-    }
-}
-
 static void fill_self(struct net *n, const struct sm_ipc_identity *id,
                       struct sm_node_record *out)
 {
@@ -485,12 +449,7 @@ static void start_node(struct net *n, const struct sm_ipc_identity *id)
         sm_child_fail(n->self);
         return;
     }
-    for (size_t i = 0; i < n->n_waiting; i++) {
-        publish(n, &n->waiting[i]);
-    }
-    free(n->waiting);
-    n->waiting = NULL;
-    n->n_waiting = 0;
+    store_publish_kept(n);
     net_step(n, &(struct sm_event){.kind = SM_EV_TIMER});
 }
 
@@ -582,7 +541,7 @@ enum sm_err net_certify(struct net *n, struct ep *ep)
 {
     struct sm_ipc *keys = sm_self_peer(n->self, SM_PROG_KEYS);
     if (keys == NULL) {
-        return SM_E_BUSY;
+        return SM_OK; /* it will be asked when it is back */
     }
     struct sm_ipc_certify c = {.ep = ep->id, .kind = SM_ENDPOINT_CLIENT};
     memcpy(c.sign_key, ep->sign_key, sizeof c.sign_key);
@@ -615,22 +574,6 @@ static void from_keys(struct net *n, const struct sm_ipc_msg *m)
     }
 }
 
-static void from_store(struct net *n, const struct sm_ipc_msg *m)
-{
-    enum sm_err err;
-    struct sm_view rest;
-    struct sm_ipc_publish p;
-    if (m->type == SM_IPC_STORE_REPLY && sm_ipc_answer_read(m->body, &err, &rest) == SM_OK) {
-        serve_answer(n, m->id, err, rest);
-    } else if (m->type == SM_IPC_PUBLISH && sm_ipc_publish_read(m->body, &p) == SM_OK) {
-        publish(n, &p);
-    } else if (m->type == SM_IPC_UNPUBLISH && m->body.n == 32) {
-        struct sm_event ev = {.kind = SM_EV_UNPUBLISH};
-        memcpy(ev.item.key.b, m->body.p, 32);
-        net_step(n, &ev);
-    }
-}
-
 static void from_main(struct net *n, const struct sm_ipc_msg *m)
 {
     uint64_t instance;
@@ -660,7 +603,7 @@ static void on_message(void *ctx, struct sm_ipc *ch, const struct sm_ipc_msg *m)
         from_keys(n, m);
         break;
     case SM_PROG_STORE:
-        from_store(n, m);
+        store_message(n, m);
         break;
     case SM_PROG_NET:
     case SM_PROG_RUN:
@@ -669,13 +612,19 @@ static void on_message(void *ctx, struct sm_ipc *ch, const struct sm_ipc_msg *m)
     }
 }
 
-/* The store died with requests of ours: they will never be answered, so the askers' deadlines
- * end them and they ask other holders. */
+/* A program that died took our questions with it; ask again, or let the askers do so. */
 static void on_peer(void *ctx, enum sm_prog peer, struct sm_ipc *ch)
 {
     struct net *n = ctx;
     if (ch == NULL) {
         sm_child_log(n->self, SM_LOG_WARN, "program-lost", "name=%s", sm_prog_name(peer));
+    }
+    if (ch == NULL && peer == SM_PROG_STORE) {
+        store_lost(n);
+    } else if (ch == NULL && peer == SM_PROG_KEYS) {
+        net_step(n, &(struct sm_event){.kind = SM_EV_UNSIGNED});
+    } else if (peer == SM_PROG_KEYS) {
+        ep_certify_again(n);
     }
 }
 

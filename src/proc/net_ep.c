@@ -212,6 +212,17 @@ void ep_renew_passports(struct net *n)
     }
 }
 
+void ep_certify_again(struct net *n)
+{
+    for (unsigned i = 0; i < NET_ENDPOINTS; i++) {
+        struct ep *ep = &n->eps[i];
+        if (ep->is_used && ep->has_hello && ep->record_n == 0 && ep->kind != SM_CTL_SEE &&
+            net_certify(n, ep) != SM_OK) {
+            reply(ep, SM_CTL_HELLO, ep->hello_id, SM_E_BUSY, (struct sm_view){0});
+        }
+    }
+}
+
 void ep_certified(struct net *n, uint64_t id, enum sm_err err, struct sm_view record)
 {
     struct ep *ep = ep_of(n, (uint32_t)id);

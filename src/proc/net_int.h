@@ -2,9 +2,9 @@
 #pragma once
 /* net_int: what the files of the net process share.
  *
- * net.c drives the node core: connections, signatures, what the store and the SEEs are asked.
- * net_ep.c speaks wire/ctl.h with the local endpoints.  net_query.c answers people's questions
- * as JSON. */
+ * net.c drives the node core: connections, signatures, what the SEEs are asked.  net_store.c
+ * passes questions to the store, and what it holds to the mesh.  net_ep.c speaks wire/ctl.h
+ * with the local endpoints.  net_query.c answers people's questions as JSON. */
 #include "core/node.h"
 #include "crypto/rng.h"
 #include "os/clock.h"
@@ -16,16 +16,17 @@
 #include "wire/see_rpc.h"
 
 enum {
-    NET_CONNS = 320,      /* carriers: the most tunnels a node may have, and strangers */
-    NET_STRANGERS = 64,   /* accepted and not yet proven; a handshake has 10 s */
-    NET_OF_SOURCE = 24,   /* of them from one address (/64 for IPv6): one machine cannot
-                             take every place */
-    NET_ENDPOINTS = 256,  /* clients and SEEs */
-    NET_STARTS = 64,      /* SEE instances being started */
-    NET_FINDS = 64,       /* lookups of endpoints under way */
-    NET_WAITING = 65536,  /* announcements the store made before the core was there */
-    EP_QUEUE = 16 << 20,  /* bytes an endpoint may leave unread */
-    FIRST_SEE_EP = 65536, /* clients are numbered below, SEEs as main numbers them */
+    NET_CONNS = 320,       /* carriers: the most tunnels a node may have, and strangers */
+    NET_STRANGERS = 64,    /* accepted and not yet proven; a handshake has 10 s */
+    NET_OF_SOURCE = 24,    /* of them from one address (/64 for IPv6): one machine cannot
+                              take every place */
+    NET_ENDPOINTS = 256,   /* clients and SEEs */
+    NET_STARTS = 64,       /* SEE instances being started */
+    NET_STORE_ASKS = 1024, /* requests at the store; a few MiB of memory there */
+    NET_FINDS = 64,        /* lookups of endpoints under way */
+    NET_WAITING = 65536,   /* announcements the store made before the core was there */
+    EP_QUEUE = 16 << 20,   /* bytes an endpoint may leave unread */
+    FIRST_SEE_EP = 65536,  /* clients are numbered below, SEEs as main numbers them */
 };
 
 struct net;
@@ -65,6 +66,12 @@ struct see_start {
     struct sm_mono since;
 };
 
+/* A request of another node or client at the store. */
+struct store_ask {
+    bool is_used;
+    uint64_t token; /* of the session request to answer */
+};
+
 struct find {
     bool is_used;
     uint32_t generation;
@@ -88,6 +95,7 @@ struct net {
     uint32_t next_client;
     struct see_start starts[NET_STARTS];
     struct find finds[NET_FINDS];
+    struct store_ask asks[NET_STORE_ASKS];
     struct sm_listener *listeners[8];
     unsigned n_listeners;
     struct sm_ipc_publish *waiting;
@@ -104,9 +112,16 @@ struct net {
 void net_step(struct net *n, struct sm_event *ev); /* fills in the time; drains after it */
 enum sm_err net_certify(struct net *n, struct ep *ep);
 
+/* net_store.c */
+void store_ask(struct net *n, const struct sm_action *a);
+void store_message(struct net *n, const struct sm_ipc_msg *m);
+void store_lost(struct net *n);
+void store_publish_kept(struct net *n); /* what the store told before the core was there */
+
 /* net_ep.c */
 void ep_accepted(void *ctx, int fd);                       /* a client connected */
 void ep_add_see(struct net *n, uint64_t instance, int fd); /* main passed a SEE's channel */
+void ep_certify_again(struct net *n); /* keys is back, and knows nothing of what it was asked */
 void ep_certified(struct net *n, uint64_t id, enum sm_err err, struct sm_view record);
 void ep_packet(struct net *n, const struct sm_action *a);
 void ep_fail(struct net *n, const struct sm_action *a);
