@@ -253,7 +253,7 @@ static bool put_drain(struct world *w, struct sm_put *p, struct put_result *r)
             r->err = out.err;
             r->object = out.object;
             SM_CLEANUP(sm_buf_done) struct sm_buf b = SM_BUF(sizeof r->reason);
-            T_OK(sm_put_reason(p, &b));
+            T_OK(sm_put_reason(p, NULL, &b));
             memcpy(r->reason, b.p, b.n);
             r->reason[b.n] = '\0';
             return true;

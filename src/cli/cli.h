@@ -4,7 +4,7 @@
  *
  * Results go to stdout, talk and progress to stderr.  With --json every command prints one
  * JSON object on stdout (or one a line, where its manual says so) and errors become
- * {"error": ..., "message": ...} there too.  The exit code is sm_err_exit_code().
+ * {"error": ..., "message": ...} there too.  The exit code is cli_exit_code().
  */
 #include "base/bytes.h"
 #include "base/err.h"
@@ -46,6 +46,8 @@ enum sm_err cli_parse(struct cli *c, const struct cli_command *cmd,
                       const struct cli_option *opt, size_t opt_n, int argc, char **argv,
                       int *argc_out) SM_MUST;
 
+/* sm_err_exit_code, and 3 when the node is not reachable. */
+int cli_exit_code(enum sm_err e);
 /* Say what went wrong, once, in one line, and give the error back to return it. */
 enum sm_err cli_fail(struct cli *c, enum sm_err e, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -180,5 +180,5 @@ int main(int argc, char **argv)
     if (fflush(stdout) != 0 && e == SM_OK) {
         e = SM_E_IO;
     }
-    return e == SM_E_CLOSED ? 3 : sm_err_exit_code(e);
+    return cli_exit_code(e);
 }

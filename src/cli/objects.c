@@ -146,10 +146,13 @@ static enum sm_err put_run(struct put *p, const char *name)
     enum sm_err e = sm_put_io_start(&cfg, &io);
     if (e == SM_OK) {
         e = cli_wait(&conn, &p->is_done);
-        if (e == SM_E_CANCELLED) {
+        if (e == SM_E_CANCELLED && !p->is_done) {
             sm_put_io_cancel(io);
-            sm_loop_turn(conn.loop, false); /* lets the take-back leave */
+            conn.is_interrupted = false; /* a second Ctrl-C does not wait for the holders */
+            enum sm_err again = cli_wait(&conn, &p->is_done);
+            (void)again; /* told already */
         }
+        e = p->is_done && p->result.err == SM_OK ? SM_OK : e;
     }
     cli_progress_end(&p->progress);
     cli_disconnect(&conn);

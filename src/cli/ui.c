@@ -77,6 +77,11 @@ enum sm_err cli_parse(struct cli *c, const struct cli_command *cmd,
     return SM_OK;
 }
 
+int cli_exit_code(enum sm_err e)
+{
+    return e == SM_E_CLOSED ? 3 : sm_err_exit_code(e);
+}
+
 enum sm_err cli_fail(struct cli *c, enum sm_err e, const char *fmt, ...)
 {
     char text[1024];
@@ -89,7 +94,7 @@ enum sm_err cli_fail(struct cli *c, enum sm_err e, const char *fmt, ...)
     }
     if (c->json) {
         cli_json(json_pack("{s:s, s:s, s:i}", "error", sm_err_name(e), "message", text, "exit",
-                           sm_err_exit_code(e)));
+                           cli_exit_code(e)));
     } else {
         fprintf(stderr, "seemesh: %s\n", text);
     }

@@ -66,7 +66,8 @@ struct sm_put_io_cfg {
 
 struct sm_put_io;
 enum sm_err sm_put_io_start(const struct sm_put_io_cfg *cfg, struct sm_put_io **out) SM_MUST;
-void sm_put_io_cancel(struct sm_put_io *p); /* takes back what was staged, as far as it can */
+/* Take back what was staged; done comes when the holders have answered.  Not after done. */
+void sm_put_io_cancel(struct sm_put_io *p);
 
 /* -- get --------------------------------------------------------------------------------- */
 

@@ -3,6 +3,7 @@
 #include "core/trust.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@ enum { FEED_BYTES = 256 << 10 };
 struct request {
     struct sm_put_io *io;
     uint64_t id;
+    unsigned holder;
 };
 
 struct sm_put_io {
@@ -28,6 +30,7 @@ struct sm_put_io {
     enum sm_err read_err;
     struct sm_put_result result;
     uint8_t key[32];
+    char said[512];   /* the words of the first holder that refused, and its name */
     unsigned waiting; /* requests under way: their contexts point here */
     bool is_over, is_stored;
     struct sm_mono announce_by;
@@ -107,11 +110,27 @@ static void choose_holders(struct sm_put_io *p, size_t n_nodes)
 
 /* -- the machine's wishes ---------------------------------------------------------------- */
 
+/* A holder's own words, for people: nothing that could move a terminal's cursor. */
+static void keep_words(struct sm_put_io *p, const char *owner, struct sm_view words)
+{
+    if (p->said[0] != '\0' || words.n == 0 || words.n > SM_STORE_WORDS_MAX) {
+        return;
+    }
+    int n = snprintf(p->said, sizeof p->said, "; %s says: %.*s", owner, (int)words.n,
+                     (const char *)words.p);
+    for (int i = 0; i < n && p->said[i] != '\0'; i++) {
+        p->said[i] = p->said[i] >= ' ' && p->said[i] <= '~' ? p->said[i] : '?';
+    }
+}
+
 static void on_answer(void *ctx, enum sm_err err, struct sm_view body)
 {
     struct request *r = ctx;
     struct sm_put_io *p = r->io;
     uint64_t id = r->id;
+    if (err != SM_OK) {
+        keep_words(p, p->holders[r->holder].record.owner, body);
+    }
     free(r);
     p->waiting--;
     if (p->is_over) {
@@ -128,7 +147,7 @@ static void send_request(struct sm_put_io *p, const struct sm_put_out *o)
     struct request *r = malloc(sizeof *r);
     enum sm_err e = SM_E_NOMEM;
     if (r != NULL) {
-        *r = (struct request){p, o->id};
+        *r = (struct request){p, o->id, o->holder};
         e = sm_mesh_request(p->cfg.mesh, (struct sm_addr){h->hop, SM_EP_NODE}, h->record.dh_key,
                             SM_SERVICE_STORE, o->body, REQUEST_DEADLINE, on_answer, r);
     }
@@ -195,15 +214,19 @@ static void take_done(struct sm_put_io *p, const struct sm_put_out *o)
                sizeof p->result.rows[i].owner);
         p->result.n_rows = i + 1;
     }
-    SM_CLEANUP(sm_buf_done) struct sm_buf words = SM_BUF(1024);
+    const char *names[SM_PUT_HOLDERS_MAX];
+    for (size_t i = 0; i < p->n_holders; i++) {
+        names[i] = p->holders[i].record.owner;
+    }
+    SM_CLEANUP(sm_buf_done) struct sm_buf words = SM_BUF(4096);
     const char *reason = NULL;
     enum sm_err err = o->err;
     if (p->read_err != SM_OK) {
         err = p->read_err;
         reason = "the file could not be read";
     } else if (err != SM_OK) {
-        bool is_told =
-            sm_put_reason(p->put, &words) == SM_OK && sm_buf_add(&words, "", 1) == SM_OK;
+        bool is_told = sm_put_reason(p->put, names, &words) == SM_OK &&
+                       sm_buf_add(&words, p->said, strlen(p->said) + 1) == SM_OK;
         reason = is_told ? (const char *)words.p : sm_err_words(err);
     }
     if (err != SM_OK) {
@@ -354,14 +377,13 @@ enum sm_err sm_put_io_start(const struct sm_put_io_cfg *cfg, struct sm_put_io **
 
 void sm_put_io_cancel(struct sm_put_io *p)
 {
-    if (p->put != NULL && !p->is_stored) {
-        struct sm_put_out o;
+    if (p->put == NULL) {
+        finish(p, SM_E_CANCELLED, sm_err_words(SM_E_CANCELLED));
+    } else if (p->is_stored) {
+        finish(p, SM_OK, NULL); /* too late: only the wait for the announcement is left */
+    } else {
+        p->is_eof = true;
         sm_put_cancel(p->put, sm_mesh_now(p->cfg.mesh));
-        while (sm_put_next(p->put, sm_mesh_now(p->cfg.mesh), &o) && o.kind == SM_PUT_REQUEST) {
-            send_request(p, &o);
-        }
+        pump(p);
     }
-    p->is_over = true;
-    p->cfg.done = NULL;
-    release(p);
 }

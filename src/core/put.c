@@ -769,7 +769,7 @@ bool sm_put_row(const struct sm_put *p, unsigned i, struct sm_put_row *out)
     return true;
 }
 
-enum sm_err sm_put_reason(const struct sm_put *p, struct sm_buf *out)
+enum sm_err sm_put_reason(const struct sm_put *p, const char *const *names, struct sm_buf *out)
 {
     struct sm_put_progress g = sm_put_progress(p);
     if (p->err == SM_OK) {
@@ -780,9 +780,12 @@ enum sm_err sm_put_reason(const struct sm_put *p, struct sm_buf *out)
                          g.holders_live, p->code.n, g.holders_needed));
     for (unsigned i = 0; i < p->n_order; i++) {
         const struct holder *h = &p->holder[p->order[i]];
-        if (h->err != SM_OK) {
-            SM_TRY(sm_buf_printf(out, "; holder %u: %s", p->order[i], sm_err_words(h->err)));
+        if (h->err == SM_OK) {
+            continue;
         }
+        SM_TRY(names != NULL ? sm_buf_printf(out, "; %s: ", names[p->order[i]])
+                             : sm_buf_printf(out, "; holder %u: ", p->order[i]));
+        SM_TRY(sm_buf_printf(out, "%s", sm_err_words(h->err)));
     }
     return SM_OK;
 }

@@ -86,5 +86,7 @@ bool sm_put_next(struct sm_put *p, struct sm_mono now, struct sm_put_out *out);
 struct sm_put_progress sm_put_progress(const struct sm_put *p);
 /* Row i of those tried, in order; false when there is no such row. */
 bool sm_put_row(const struct sm_put *p, unsigned i, struct sm_put_row *out);
-/* One line for people, e.g. "4 of 7 holders left, 6 needed; holder 5: no answer in time". */
-enum sm_err sm_put_reason(const struct sm_put *p, struct sm_buf *out) SM_MUST;
+/* One line for people, e.g. "4 of 7 holders left, 6 needed; ann: no answer in time", with the
+ * holders' names, or their numbers when names is NULL. */
+enum sm_err sm_put_reason(const struct sm_put *p, const char *const *names,
+                          struct sm_buf *out) SM_MUST;
