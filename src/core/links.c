@@ -84,6 +84,7 @@ static enum sm_err tunnel_start(struct sm_node *n, struct link *l)
                                 .is_dialer = l->peer_index >= 0,
                                 .faster = n->cfg.cipher,
                                 .dh = &n->dh,
+                                .data_bytes = n->cfg.queue_bytes,
                                 .record = sm_view_of(n->self_record, n->self_record_n)};
     if (l->peer_index >= 0 && n->peers[l->peer_index].is_known) {
         cfg.peer = &n->peers[l->peer_index].dh_key;

@@ -11,8 +11,9 @@
 
 enum {
     RECORD_LIFE_S = 3600,
-    CONGESTED_BYTES = 256 << 10, /* of a tunnel's 512 KiB here and in its carrier */
-    DHT_GRADE = 1,               /* the DHT has one class of contact: verified */
+    QUEUE_BYTES = 256 << 10,   /* default: about 1 ms at 2 GB/s */
+    CARRIER_BYTES = 256 << 10, /* what a tunnel hands to its carrier at most, by default */
+    DHT_GRADE = 1,             /* the DHT has one class of contact: verified */
 };
 #define RECORD_RENEW SM_S(1200)
 #define RECORD_RETRY SM_S(1)
@@ -135,6 +136,8 @@ struct sm_node *sm_node_new(const struct sm_node_cfg *cfg)
     n->now = cfg->now;
     n->wall = cfg->wall;
     n->cfg.nodes_max = cfg->nodes_max > 0 ? cfg->nodes_max : SM_ROUTE_NODES_MAX;
+    n->cfg.queue_bytes = cfg->queue_bytes > 0 ? cfg->queue_bytes : QUEUE_BYTES;
+    n->congested_bytes = (n->cfg.queue_bytes + CARRIER_BYTES) / 2;
     n->n_links = cfg->tunnels_max > 0 ? cfg->tunnels_max : NODE_TUNNELS;
     n->hop = sm_hop_of(&cfg->self.node_id);
     n->out = SM_BUF(1 << 20);
@@ -682,7 +685,7 @@ bool sm_node_is_congested(const struct sm_node *n)
 {
     for (unsigned i = 0; i < n->n_links; i++) {
         const struct link *l = &n->links[i];
-        if (l->is_used && l->is_up && sm_tunnel_queued(l->tunnel) > CONGESTED_BYTES) {
+        if (l->is_used && l->is_up && sm_tunnel_queued(l->tunnel) > n->congested_bytes) {
             return true;
         }
     }

@@ -45,7 +45,8 @@ struct sm_node_cfg {
     enum sm_aead_kind cipher; /* the faster one here */
     struct sm_net_addr peers[SM_NODE_PEERS_MAX];
     unsigned n_peers;
-    unsigned tunnels_max;   /* 0: 128 */
+    unsigned tunnels_max;   /* carriers, those of strangers included; 0: 128 */
+    size_t queue_bytes;     /* data that may wait for one neighbour; 0: 256 KiB */
     unsigned nodes_max;     /* 0: 1,024, one area */
     unsigned sessions_max;  /* 0: the session host's default */
     size_t session_bytes;   /* 0: the session host's default */

@@ -90,6 +90,7 @@ struct sm_node {
     bool self_is_pending;
     struct sm_mono self_renew_at;
 
+    size_t congested_bytes; /* queued for one neighbour: local senders wait above it */
     struct link *links;
     unsigned n_links; /* slots */
     unsigned drain_at;

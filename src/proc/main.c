@@ -16,6 +16,7 @@
 #include "proc/identity.h"
 #include "proc/ipc.h"
 #include "proc/log.h"
+#include "seemesh/version.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -26,7 +27,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define VERSION     "0.1.0"
 #define BACKOFF_MIN SM_MS(100)
 #define BACKOFF_MAX SM_S(10)
 #define STEADY      SM_S(60) /* a program that lived this long starts its pauses anew */
@@ -779,7 +779,7 @@ static int run(struct daemon *d)
         return EXIT_FAILED_START;
     }
     note(d, SM_LOG_NOTICE, "start", "version=%s node=%s mesh=%s environment=%s home=%s",
-         VERSION, d->config.node.name, d->config.node.mesh,
+         SEEMESH_VERSION, d->config.node.name, d->config.node.mesh,
          sm_env_name((enum sm_env)d->config.node.environment), d->config.node.home);
     if (d->config.node.environment == SM_ENV_DEV) {
         note(d, SM_LOG_WARN, "development-root",
@@ -829,7 +829,7 @@ static int parse_options(int argc, char **argv, struct options *out)
         size_t k = 0;
         if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "--help") == 0 ||
             strcmp(argv[i], "-h") == 0) {
-            (void)fputs(argv[i][2] == 'v' ? "seemeshd " VERSION "\n" : help, stdout);
+            (void)fputs(argv[i][2] == 'v' ? "seemeshd " SEEMESH_VERSION "\n" : help, stdout);
             return 1 + EXIT_OK;
         }
         while (k < SM_COUNT(table) && strcmp(argv[i], table[k].name) != 0) {

@@ -430,7 +430,8 @@ static void start_node(struct net *n, const struct sm_ipc_identity *id)
     cfg->now = sm_clock_mono();
     cfg->wall = sm_clock_wall();
     cfg->cipher = sm_aead_fastest(now_ns);
-    cfg->tunnels_max = n->config->limits.tunnels;
+    cfg->tunnels_max = n->config->limits.tunnels + NET_STRANGERS;
+    cfg->queue_bytes = (size_t)n->config->limits.queue;
     cfg->sessions_max = n->config->limits.sessions;
     sm_rng_bytes(&n->rng, cfg->seed, sizeof cfg->seed);
     fill_self(n, id, &cfg->self);
