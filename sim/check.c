@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What must hold at all times, and what must hold at the end (doc/simulation.md). */
+#include "wire/provider.h"
+#include "world.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    EVENTS_PER_NODE = 20000,               /* in the queue, for one node */
+    WAY_BYTES_MAX = (1 << 20) + (4 << 20), /* window and what a tunnel hands out */
+};
+#define CHECK_EVERY SM_S(1)
+#define POLL_EVERY  SM_MS(250)
+
+/* H1: a tunnel that is up leads to the machine its identity belongs to. */
+void sim_check_trace(struct sim_world *w, struct sim_machine *m, const struct sm_trace *t)
+{
+    switch (t->kind) {
+    case SM_TRACE_TUNNEL_UP: {
+        const struct sim_machine *peer = sim_machine_of(w, sm_hop_of(&t->node));
+        w->stats.tunnels_up++;
+        if (peer == NULL || !sim_is_connected(w, m->i, peer->i)) {
+            sim_trouble(w, SIM_SAFETY, "H: node %u has a tunnel to somebody not there", m->i);
+        }
+        break;
+    }
+    case SM_TRACE_TUNNEL_DOWN:
+        w->stats.tunnels_down++;
+        sim_say(w, "node %u: tunnel down: %s: %s", m->i, sm_err_name(t->err), t->text);
+        break;
+    case SM_TRACE_SIGN_FAILED:
+        sim_trouble(w, SIM_SAFETY, "node %u: %s: %s", m->i, t->text, sm_err_name(t->err));
+        break;
+    case SM_TRACE_NODE_LEARNED:
+    case SM_TRACE_NODE_GONE:
+        break;
+    }
+}
+
+/* D1: what a lookup returns was signed by whom it names, for this key, and is in time. */
+unsigned sim_check_records(struct sim_world *w, const struct sm_data_id *key,
+                           struct sm_view records, unsigned n, uint32_t want_machine,
+                           bool *out_has)
+{
+    struct sm_rd r = sm_rd_init(records);
+    for (unsigned i = 0; i < n; i++) {
+        struct sm_view rec = sm_rd_blob(&r, SM_RECORD_MAX);
+        struct sm_provider p;
+        const struct sim_machine *m = NULL;
+        enum sm_err e = sm_provider_read(rec, &p);
+        if (e == SM_OK) {
+            m = sim_machine_of(w, sm_hop_of(&p.node_id));
+            e = m == NULL ? SM_E_AUTH
+                          : sm_record_verify(w->suite, &w->anchor, sim_wall(w, m), rec,
+                                             SM_RECORD_PROVIDER, m->sign.pub.b);
+        }
+        w->stats.records_checked++;
+        if (e != SM_OK || !sm_data_id_eq(&p.key, key)) {
+            sim_trouble(w, SIM_SAFETY, "D1: a lookup returned a record that is not good: %s",
+                        sm_err_name(e));
+            return i;
+        }
+        if (out_has != NULL && m->i == want_machine) {
+            *out_has = true;
+        }
+    }
+    return n;
+}
+
+/* R1: paths end where they should, name nobody twice, and share no relay. */
+static void check_paths(struct sim_world *w, struct sim_machine *m,
+                        const struct sim_machine *to)
+{
+    struct sm_route_path paths[SM_ROUTE_PATHS];
+    struct sm_hop seen[SM_ROUTE_PATHS * SM_ROUTE_HOPS_MAX];
+    unsigned n_seen = 0;
+    unsigned n = sm_route_paths(sm_node_route(m->node), w->now, to->hop, SM_ROUTE_PATHS, paths);
+    w->stats.paths_checked += n;
+    for (unsigned i = 0; i < n; i++) {
+        const struct sm_route_path *p = &paths[i];
+        bool is_bad = p->n == 0 || p->n > SM_ROUTE_HOPS_MAX || p->hops[p->n - 1].v != to->hop.v;
+        for (unsigned at = 0; !is_bad && at + 1 < p->n; at++) {
+            is_bad = p->hops[at].v == m->hop.v || p->hops[at].v == to->hop.v;
+            for (unsigned k = 0; k < n_seen; k++) {
+                is_bad = is_bad || seen[k].v == p->hops[at].v;
+            }
+            seen[n_seen++] = p->hops[at];
+        }
+        if (is_bad) {
+            sim_trouble(w, SIM_SAFETY, "R1: node %u has a bad path to node %u", m->i, to->i);
+        }
+    }
+}
+
+void sim_check_machine(struct sim_world *w, struct sim_machine *m)
+{
+    struct sm_node_stats s = sm_node_stats(m->node);
+    if (s.dropped_loop > 0 || s.dropped_malformed > 0) {
+        sim_trouble(w, SIM_SAFETY, "R1: node %u dropped %llu looping and %llu bad packets",
+                    m->i, (unsigned long long)s.dropped_loop,
+                    (unsigned long long)s.dropped_malformed);
+    }
+    check_paths(w, m, &w->machines[sm_rng_below(&w->work, w->opts.nodes)]);
+    for (unsigned i = 0; i < m->n_conns; i++) {
+        const struct sim_conn *c = &w->conns[m->conns[i]];
+        for (unsigned end = 0; end < 2; end++) {
+            if (c->way[end].waiting > WAY_BYTES_MAX) {
+                sim_trouble(w, SIM_SAFETY, "B: node %u handed out %zu bytes unasked", m->i,
+                            c->way[end].waiting);
+            }
+        }
+    }
+}
+
+static bool all_reach_all(struct sim_world *w)
+{
+    for (uint32_t i = 0; i < w->opts.nodes; i++) {
+        struct sim_machine *m = &w->machines[i];
+        if (m->node == NULL) {
+            return false;
+        }
+        struct sm_route *r = sm_node_route(m->node);
+        if (sm_route_count(r) < w->opts.nodes) {
+            return false;
+        }
+        unsigned reached = 0;
+        for (size_t k = 0; k < sm_route_count(r); k++) {
+            struct sm_route_info info;
+            sm_route_info(r, w->now, k, &info);
+            reached += info.is_self || info.is_reachable;
+        }
+        if (reached < w->opts.nodes) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void on_check(struct sim_world *w, struct sim_event *ev)
+{
+    for (uint32_t i = 0; i < w->opts.nodes; i++) {
+        if (w->machines[i].node != NULL) {
+            sim_check_machine(w, &w->machines[i]);
+        }
+    }
+    if (w->queue.n > (size_t)w->opts.nodes * EVENTS_PER_NODE) {
+        sim_trouble(w, SIM_SAFETY, "B: %zu events wait", w->queue.n);
+    }
+    sim_push(w, CHECK_EVERY, ev);
+}
+
+/* Until all nodes reach all others again: after the start, after a split, at the end. */
+static void on_poll(struct sim_world *w, struct sim_event *ev)
+{
+    bool is_waited_for = w->booted_at.ns == 0 || w->split_healed_at.ns > 0 ||
+                         (w->is_quiet && w->converged_at.ns == 0);
+    if (is_waited_for && all_reach_all(w)) {
+        if (w->booted_at.ns == 0) {
+            w->booted_at = w->now;
+            sim_say(w, "all nodes reach all others");
+        }
+        if (w->split_healed_at.ns > 0) {
+            sim_samples_add(&w->heal, sm_between(w->split_healed_at, w->now));
+            w->split_healed_at = (struct sm_mono){0};
+            sim_say(w, "all nodes reach all others again");
+        }
+        if (w->is_quiet && w->converged_at.ns == 0) {
+            w->converged_at = w->now;
+        }
+    }
+    sim_push(w, POLL_EVERY, ev);
+}
+
+void sim_check_start(struct sim_world *w)
+{
+    sim_push(w, CHECK_EVERY, &(struct sim_event){.fn = on_check, .kind = SIM_CHECK});
+    sim_push(w, POLL_EVERY, &(struct sim_event){.fn = on_poll, .kind = SIM_CHECK});
+}
+
+void sim_check_end(struct sim_world *w)
+{
+    if (w->converged_at.ns == 0) {
+        sim_trouble(w, SIM_LIVENESS, "not all nodes reach all others %llu s after the faults",
+                    (unsigned long long)(w->opts.quiet.ns / 1000000000u));
+    }
+    if (w->stats.final_finds_ok < w->opts.nodes) {
+        sim_trouble(w, SIM_LIVENESS, "%llu of %u last lookups succeeded",
+                    (unsigned long long)w->stats.final_finds_ok, w->opts.nodes);
+    }
+    for (uint32_t o = 0; o < w->n_objects; o++) {
+        const struct sim_object *obj = &w->objects[o];
+        w->stats.final_gets_ok += obj->is_acked && obj->is_read;
+        if (obj->is_acked && !obj->is_read) {
+            sim_trouble(w, SIM_LIVENESS, "acknowledged object %u cannot be read back", o);
+        }
+    }
+}
