@@ -3,6 +3,7 @@
 #include "wire/provider.h"
 #include "world.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -113,6 +114,7 @@ void sim_check_machine(struct sim_world *w, struct sim_machine *m)
     }
 }
 
+/* Name one node that does not reach another, for the one line of a failure. */
 static bool all_reach_all(struct sim_world *w)
 {
     for (uint32_t i = 0; i < w->opts.nodes; i++) {
@@ -122,6 +124,8 @@ static bool all_reach_all(struct sim_world *w)
         }
         struct sm_route *r = sm_node_route(m->node);
         if (sm_route_count(r) < w->opts.nodes) {
+            (void)snprintf(w->unreached, sizeof w->unreached, "node %u knows %zu nodes", i,
+                           sm_route_count(r));
             return false;
         }
         unsigned reached = 0;
@@ -129,6 +133,12 @@ static bool all_reach_all(struct sim_world *w)
             struct sm_route_info info;
             sm_route_info(r, w->now, k, &info);
             reached += info.is_self || info.is_reachable;
+            if (!info.is_self && !info.is_reachable) {
+                const struct sim_machine *to = sim_machine_of(w, sm_hop_of(&info.id));
+                (void)snprintf(w->unreached, sizeof w->unreached,
+                               "node %u does not reach node %u", i,
+                               to != NULL ? to->i : UINT32_MAX);
+            }
         }
         if (reached < w->opts.nodes) {
             return false;
@@ -181,8 +191,8 @@ void sim_check_start(struct sim_world *w)
 void sim_check_end(struct sim_world *w)
 {
     if (w->converged_at.ns == 0) {
-        sim_trouble(w, SIM_LIVENESS, "not all nodes reach all others %llu s after the faults",
-                    (unsigned long long)(w->opts.quiet.ns / 1000000000u));
+        sim_trouble(w, SIM_LIVENESS, "%llu s after the faults %s",
+                    (unsigned long long)(w->opts.quiet.ns / 1000000000u), w->unreached);
     }
     if (w->stats.final_finds_ok < w->opts.nodes) {
         sim_trouble(w, SIM_LIVENESS, "%llu of %u last lookups succeeded",

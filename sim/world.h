@@ -275,7 +275,7 @@ struct sim_world {
     uint32_t victim;
     struct sim_stats stats;
     enum sim_trouble trouble;
-    char trouble_text[256];
+    char trouble_text[256], unreached[64];
     bool is_verbose;
 };
 
