@@ -244,7 +244,7 @@ static void finish_put(struct sim_world *w, struct sim_client *c, const struct s
         sim_samples_add(&w->put_time, sm_between(c->op_at, w->now));
     } else {
         SM_CLEANUP(sm_buf_done) struct sm_buf words = SM_BUF(512);
-        bool is_told = sm_put_reason(c->put, &words) == SM_OK;
+        bool is_told = sm_put_reason(c->put, NULL, &words) == SM_OK;
         sim_say(w, "client %u: put of %u: %s: %.*s", c->i, c->object, sm_err_name(o->err),
                 is_told ? (int)words.n : 0, is_told ? (const char *)words.p : "");
     }
