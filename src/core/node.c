@@ -18,6 +18,7 @@ enum {
 #define RECORD_RENEW SM_S(1200)
 #define RECORD_RETRY SM_S(1)
 #define DHT_DEADLINE SM_S(2)
+#define SILENCE      SM_S(2) /* timeouts of a node closer together are one */
 
 /* -- small things ------------------------------------------------------------------------ */
 
@@ -59,8 +60,24 @@ bool node_sign(struct sm_node *n, enum sign_owner owner, uint32_t conn, uint64_t
     return false;
 }
 
+/* Was this node not found silent a moment ago?  Notes that. */
+static bool is_new_silence(struct sm_node *n, const struct sm_node_id *id)
+{
+    struct sm_hop hop = sm_hop_of(id);
+    struct silence_note *note = &n->silences[node_note_slot(hop.v, 0)];
+    bool is_old =
+        note->is_used && note->node.v == hop.v && sm_between(note->at, n->now).ns < SILENCE.ns;
+    if (!is_old) {
+        *note = (struct silence_note){hop, n->now, true};
+    }
+    return !is_old;
+}
+
 void node_observe(struct sm_node *n, const struct sm_node_id *id, enum sm_trust_kind kind)
 {
+    if (kind == SM_TRUST_TIMEOUT && !is_new_silence(n, id)) {
+        return;
+    }
     bool is_excluded = sm_trust_observe(n->trust, n->now, id, kind);
     if (is_excluded || kind != SM_TRUST_OK) {
         sm_route_trust_changed(n->route, n->now, id);

@@ -69,6 +69,14 @@ struct slot_note {
     bool is_used;
 };
 
+/* When a node was last held to be silent: one outage is one failing, however many requests
+ * ran into it. */
+struct silence_note {
+    struct sm_hop node;
+    struct sm_mono at;
+    bool is_used;
+};
+
 struct sm_node {
     struct sm_node_cfg cfg;
     struct sm_rng rng;
@@ -115,6 +123,7 @@ struct sm_node {
 
     struct paths_note paths[NODE_SEEN];
     struct slot_note slots[NODE_SEEN];
+    struct silence_note silences[NODE_SEEN];
     struct sm_node_stats stats;
 };
 
@@ -141,6 +150,7 @@ bool links_next(struct sm_node *n, struct sm_action *out, bool *progress);
 void links_free(struct sm_node *n);
 
 /* packets.c */
+size_t node_note_slot(uint64_t hop, uint32_t ep); /* where a note about it is kept */
 void packets_arrived(struct sm_node *n, struct sm_hop from, struct sm_view bytes,
                      struct sm_action *out, bool *has_action);
 /* Send a payload from a local endpoint (0: the node's own host). */

@@ -11,7 +11,7 @@
  * relay's fault; sessions report deliveries every half second. */
 #define SLOT_ALIVE SM_MS(800)
 
-static size_t note_slot(uint64_t hop, uint32_t ep)
+size_t node_note_slot(uint64_t hop, uint32_t ep)
 {
     uint64_t mixed = (hop ^ (uint64_t)ep * 0x9e3779b97f4a7c15u) * 0x9e3779b97f4a7c15u;
     return (size_t)(mixed >> 32) % NODE_SEEN;
@@ -93,7 +93,7 @@ static void fail(struct sm_node *n, uint32_t ep, struct sm_addr dst, uint8_t slo
 /* Tell the sender how many paths there are, when that is news to it. */
 static void tell_paths(struct sm_node *n, uint32_t ep, struct sm_hop dst, unsigned n_paths)
 {
-    struct paths_note *note = &n->paths[note_slot(dst.v, ep)];
+    struct paths_note *note = &n->paths[node_note_slot(dst.v, ep)];
     if (note->is_used && note->ep == ep && note->dst.v == dst.v && note->n == n_paths) {
         return;
     }
@@ -189,7 +189,7 @@ void packets_report(struct sm_node *n, struct sm_hop dst, uint8_t slot, bool is_
     if (slot >= SM_PACKET_SLOTS || dst.v == n->hop.v) {
         return;
     }
-    struct slot_note *note = &n->slots[note_slot(dst.v, 0)];
+    struct slot_note *note = &n->slots[node_note_slot(dst.v, 0)];
     if (!note->is_used || note->dst.v != dst.v) {
         *note = (struct slot_note){.dst = dst, .is_used = true};
     }
