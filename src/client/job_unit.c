@@ -161,7 +161,8 @@ static void module_fault(struct worker *w, const struct sm_unit_result *r)
         snprintf(j->words, sizeof j->words, "unit %u: %.*s", w->unit, (int)r->words.n,
                  (const char *)r->words.p);
     }
-    j->fault = r->is_exit ? SM_E_FAILED : SM_E_TRAP;
+    bool was_limit = !r->is_exit && r->exit_code == SM_E_LIMIT;
+    j->fault = r->is_exit ? SM_E_FAILED : was_limit ? SM_E_LIMIT : SM_E_TRAP;
     attempt_lost(w, j->fault, SM_JOB_END_FAULT);
 }
 

@@ -148,15 +148,16 @@ static void reply_result(struct see *s, const char *words)
     struct sm_wr rw = sm_wr_init(receipt, sizeof receipt);
     struct sm_wr w = sm_wr_init(s->units.reply, REPLY_BYTES);
     size_t tail = err.n < SM_UNIT_ERRORS_MAX ? err.n : SM_UNIT_ERRORS_MAX;
-    struct sm_unit_result m = {.is_exit = o->how == SM_SEE_EXIT,
-                               .exit_code = (int32_t)o->code,
-                               .input_n = u->input_n,
-                               .output_n = out.n,
-                               .run_ms = ms_of(o->wall_us * 1000),
-                               .total_ms = ms_of(sm_between(u->began, sm_clock_mono()).ns),
-                               .words = sm_view_str(words),
-                               .errors = sm_view_sub(err, err.n - tail, tail),
-                               .output = sm_view_sub(out, 0, SM_UNIT_CHUNK)};
+    struct sm_unit_result m = {
+        .is_exit = o->how == SM_SEE_EXIT,
+        .exit_code = o->how == SM_SEE_EXIT ? (int32_t)o->code : (int32_t)sm_see_outcome_err(o),
+        .input_n = u->input_n,
+        .output_n = out.n,
+        .run_ms = ms_of(o->wall_us * 1000),
+        .total_ms = ms_of(sm_between(u->began, sm_clock_mono()).ns),
+        .words = sm_view_str(words),
+        .errors = sm_view_sub(err, err.n - tail, tail),
+        .output = sm_view_sub(out, 0, SM_UNIT_CHUNK)};
     enum sm_err e = SM_OK;
     if (m.is_exit && o->code == 0) {
         e = make_receipt(s, m.run_ms, &rw);

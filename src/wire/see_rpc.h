@@ -115,8 +115,8 @@ void sm_unit_ready_write(struct sm_wr *w, const struct sm_unit_ready *m);
 
 /* Reply to RUN. */
 struct sm_unit_result {
-    bool is_exit; /* the module ended by itself; else it trapped or was stopped */
-    int32_t exit_code;
+    bool is_exit;      /* the module ended by itself; else it trapped or was stopped */
+    int32_t exit_code; /* of the module; when it was stopped, why: enum sm_err, TRAP or LIMIT */
     uint64_t input_n, output_n;
     uint32_t run_ms, total_ms;
     struct sm_view words;   /* for people: how it ended */
