@@ -66,6 +66,7 @@ struct sm_stream {
     struct sm_stream *next_dirty, *next_late;
     enum sm_err end; /* why it ended, once it has */
     bool is_connecting, is_paused, is_dirty, is_late, is_ended, is_freed;
+    bool is_broken;    /* nothing can be written; what the other side said is still read */
     bool is_waiting;   /* the socket took no more bytes */
     bool owes_drained; /* a write was refused or had to wait: tell when the queue is empty */
 };
@@ -409,6 +410,23 @@ static void count_sent(struct sm_stream *s, size_t n)
     }
 }
 
+/* The other side takes nothing any more.  It may have said something before it went, so the
+ * stream ends when that has been read. */
+static void write_failed(struct sm_stream *s, enum sm_err why)
+{
+    s->is_waiting = false;
+    if (s->is_paused) {
+        stream_end(s, why);
+        return;
+    }
+    s->is_broken = true;
+    while (s->first != NULL) {
+        drop_first(s);
+    }
+    s->queued = 0;
+    stream_watch(s);
+}
+
 static void stream_flush(struct sm_stream *s)
 {
     bool had_to_wait = s->is_waiting;
@@ -421,7 +439,7 @@ static void stream_flush(struct sm_stream *s)
             break;
         }
         if (put < 0) {
-            stream_end(s, sm_err_of_errno(errno));
+            write_failed(s, sm_err_of_errno(errno));
             return;
         }
         count_sent(s, (size_t)put);
@@ -463,7 +481,7 @@ static enum sm_err write_direct(struct sm_stream *s, struct sm_view *v)
         put = send(s->fd, v->p, v->n, MSG_NOSIGNAL);
     } while (put < 0 && errno == EINTR);
     if (put < 0 && errno != EAGAIN) {
-        stream_end(s, sm_err_of_errno(errno));
+        write_failed(s, sm_err_of_errno(errno));
         return SM_E_CLOSED;
     }
     *v = sm_view_sub(*v, put > 0 ? (size_t)put : 0, v->n);
@@ -474,7 +492,7 @@ static enum sm_err stream_queue(struct sm_stream *s, struct sm_view a, struct sm
 {
     size_t n = a.n + b.n;
     bool is_cut = false;
-    if (s->is_ended) {
+    if (s->is_ended || s->is_broken) {
         return SM_E_CLOSED;
     }
     if (n == 0) {
