@@ -25,9 +25,10 @@ static X509 *certificate_make(EVP_PKEY *key)
 
 static bool set_up(SSL_CTX *ctx)
 {
+    int groups[] = {NID_X25519};
     return ctx != NULL && SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1 &&
            SSL_CTX_set_ciphersuites(ctx, "TLS_AES_256_GCM_SHA384") == 1 &&
-           SSL_CTX_set1_groups_list(ctx, "X25519") == 1;
+           SSL_CTX_set1_groups(ctx, groups, 1) == 1;
 }
 
 static bool fill(struct tls_kit *k, EVP_PKEY *key, X509 *cert)

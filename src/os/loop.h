@@ -76,9 +76,9 @@ enum sm_err sm_stream_new(struct sm_loop *l, int fd, const struct sm_stream_ops 
 /* Writes what the socket takes at once, drops the rest, closes.  NULL is fine. */
 void sm_stream_free(struct sm_stream *s);
 
-/* Write the bytes, or queue a copy of them; all or nothing.  LIMIT when they do not fit the queue, CLOSED
- * when the stream has ended.  An empty queue takes any length, so that a limit below the
- * largest message cannot stop a stream for good. */
+/* Write the bytes, or queue a copy of them; all or nothing.  LIMIT when they do not fit the
+ * queue, CLOSED when the stream has ended.  An empty queue takes any length, so that a limit
+ * below the largest message cannot stop a stream for good. */
 enum sm_err sm_stream_write(struct sm_stream *s, struct sm_view bytes) SM_MUST;
 /* Two parts as one write, for a header and its body. */
 enum sm_err sm_stream_write2(struct sm_stream *s, struct sm_view a, struct sm_view b) SM_MUST;
