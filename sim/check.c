@@ -114,6 +114,51 @@ void sim_check_machine(struct sim_world *w, struct sim_machine *m)
     }
 }
 
+/* Why a node has no path to another, in what it believes of the nodes it avoids. */
+static void explain(struct sim_world *w, struct sim_machine *m, struct sm_hop to)
+{
+    struct sm_route_explain x;
+    sm_route_explain(sm_node_route(m->node), w->now, to, &x);
+    for (unsigned i = 0; i < x.n_losses; i++) {
+        const struct sm_route_loss *l = &x.losses[i];
+        const struct sim_machine *of = sim_machine_of(w, l->hop);
+        struct sm_trust_explain t = {0};
+        if (of == NULL ||
+            sm_trust_explain(sm_node_trust(m->node), w->now, &of->self.node_id, &t) != SM_OK) {
+            continue;
+        }
+        sim_say(w,
+                "  node %u of node %u: why %d, trust %u, penalty %u, strikes %u, seen %llu ok "
+                "%llu late %llu wrong",
+                m->i, of->i, (int)l->why, l->trust_q16, l->penalty, t.strikes,
+                (unsigned long long)t.seen[SM_TRUST_OK],
+                (unsigned long long)t.seen[SM_TRUST_TIMEOUT],
+                (unsigned long long)t.seen[SM_TRUST_WRONG]);
+    }
+}
+
+/* What a node believes another one announced, beside the tunnels that one has. */
+static void compare_links(struct sim_world *w, struct sim_machine *m, struct sm_hop to)
+{
+    struct sim_machine *of = sim_machine_of(w, to);
+    struct sm_linkstate ls;
+    struct sm_node_tunnel t;
+    enum sm_err e = sm_route_links(sm_node_route(m->node), to, &ls);
+    if (of == NULL || of->node == NULL || e != SM_OK) {
+        sim_say(w, "  node %u: links: %s", m->i, sm_err_name(e));
+        return;
+    }
+    sim_say(w, "  node %u: links of node %u, number %llu:", m->i, of->i,
+            (unsigned long long)ls.head.seq);
+    for (unsigned i = 0; i < ls.n; i++) {
+        const struct sim_machine *peer = sim_machine_of(w, ls.links[i].hop);
+        sim_say(w, "    node %u", peer != NULL ? peer->i : UINT32_MAX);
+    }
+    for (unsigned i = 0; sm_node_tunnel(of->node, i, &t); i++) {
+        sim_say(w, "    tunnel to node %u", sim_machine_of(w, sm_hop_of(&t.node))->i);
+    }
+}
+
 /* Name one node that does not reach another, for the one line of a failure. */
 static bool all_reach_all(struct sim_world *w)
 {
@@ -135,6 +180,8 @@ static bool all_reach_all(struct sim_world *w)
             reached += info.is_self || info.is_reachable;
             if (!info.is_self && !info.is_reachable) {
                 const struct sim_machine *to = sim_machine_of(w, sm_hop_of(&info.id));
+                w->unreached_from = i;
+                w->unreached_to = sm_hop_of(&info.id);
                 (void)snprintf(w->unreached, sizeof w->unreached,
                                "node %u does not reach node %u", i,
                                to != NULL ? to->i : UINT32_MAX);
@@ -191,6 +238,10 @@ void sim_check_start(struct sim_world *w)
 void sim_check_end(struct sim_world *w)
 {
     if (w->converged_at.ns == 0) {
+        explain(w, &w->machines[w->unreached_from], w->unreached_to);
+        compare_links(w, &w->machines[w->unreached_from], w->unreached_to);
+        compare_links(w, sim_machine_of(w, w->unreached_to), w->unreached_to);
+        compare_links(w, &w->machines[w->unreached_from], w->machines[w->unreached_from].hop);
         sim_trouble(w, SIM_LIVENESS, "%llu s after the faults %s",
                     (unsigned long long)(w->opts.quiet.ns / 1000000000u), w->unreached);
     }

@@ -276,6 +276,8 @@ struct sim_world {
     struct sim_stats stats;
     enum sim_trouble trouble;
     char trouble_text[256], unreached[64];
+    uint32_t unreached_from;
+    struct sm_hop unreached_to;
     bool is_verbose;
 };
 
