@@ -159,12 +159,11 @@ static void worse_kinds_weigh_more(void)
 {
     struct sm_trust *t = table(8);
     unsigned acts[SM_TRUST_KINDS];
-    for (unsigned kind = SM_TRUST_TIMEOUT; kind <= SM_TRUST_FORGED; kind++) {
+    for (unsigned kind = SM_TRUST_WRONG; kind <= SM_TRUST_FORGED; kind++) {
         appraise(t, kind);
         good_ones(t, kind, 1000);
         acts[kind] = bad_acts_until_excluded(t, kind, (enum sm_trust_kind)kind);
     }
-    T_TRUE(acts[SM_TRUST_TIMEOUT] > acts[SM_TRUST_WRONG]);
     T_TRUE(acts[SM_TRUST_WRONG] > acts[SM_TRUST_BAD_HASH]);
     T_EQ(acts[SM_TRUST_FORGED], 1);
     now = sm_after(now, SM_S(3600u * 24u * 3650u));
@@ -172,6 +171,28 @@ static void worse_kinds_weigh_more(void)
     appraise(t, SM_TRUST_TIMEOUT);
     T_EQ(score(t, SM_TRUST_FORGED), 0); /* for good */
     T_TRUE(score(t, SM_TRUST_TIMEOUT) > 0);
+    sm_trust_free(t);
+}
+
+static void silence_lowers_the_score_and_excludes_nobody(void)
+{
+    struct sm_trust *t = table(4);
+    appraise(t, 1);
+    uint32_t before = score(t, 1);
+    T_TRUE(!observe(t, 1, SM_TRUST_TIMEOUT));
+    uint32_t once = score(t, 1);
+    T_TRUE(once < before);
+    for (unsigned i = 0; i < 1000; i++) { /* one outage, noticed often */
+        T_TRUE(!observe(t, 1, SM_TRUST_TIMEOUT));
+    }
+    T_EQ(score(t, 1), once);
+    for (unsigned i = 0; i < 10; i++) {
+        now = sm_after(now, SM_S(60));
+        T_TRUE(!observe(t, 1, SM_TRUST_TIMEOUT));
+    }
+    T_TRUE(score(t, 1) < SM_TRUST_MIN); /* carries nothing now */
+    good_ones(t, 1, 10);
+    T_TRUE(score(t, 1) > SM_TRUST_MIN); /* but may again */
     sm_trust_free(t);
 }
 
@@ -307,7 +328,7 @@ static void evidence_saturates(void)
     uint32_t top = score(t, 1);
     good_ones(t, 1, 200000);
     T_EQ(score(t, 1), top);
-    T_TRUE(bad_acts_until_excluded(t, 1, SM_TRUST_TIMEOUT) <= 20);
+    T_TRUE(bad_acts_until_excluded(t, 1, SM_TRUST_WRONG) <= 20);
     sm_trust_free(t);
 }
 
@@ -433,6 +454,7 @@ int main(int argc, char **argv)
         T_CASE(an_on_off_attacker_gets_away_with_little),
         T_CASE(honest_nodes_that_fail_sometimes_stay),
         T_CASE(worse_kinds_weigh_more),
+        T_CASE(silence_lowers_the_score_and_excludes_nobody),
         T_CASE(quarantine_doubles_and_thirty_clean_days_forgive_one_strike),
         T_CASE(an_old_appraisal_fades_and_ends),
         T_CASE(a_new_id_on_an_old_platform_brings_its_past_along),

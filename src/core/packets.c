@@ -6,7 +6,6 @@
 #include <assert.h>
 #include <string.h>
 
-#define SLOT_MEMORY SM_S(2) /* a destination that answered so lately is alive */
 /* Fragments lost on a path that delivered so lately were dropped by a full queue, which is no
  * relay's fault; sessions report deliveries every half second. */
 #define SLOT_ALIVE SM_MS(800)
@@ -156,36 +155,8 @@ void packets_send(struct sm_node *n, uint32_t ep, struct sm_addr dst, uint8_t sl
 
 /* -- what paths did ---------------------------------------------------------------------- */
 
-/* Credit, or blame, the nodes that carry a slot's packets. */
-static void observe_path(struct sm_node *n, struct sm_hop dst, const struct sm_route_path *path,
-                         enum sm_trust_kind transit, bool with_dst)
-{
-    for (unsigned i = 0; i < path->n; i++) {
-        if (path->hops[i].v == dst.v && !with_dst) {
-            continue;
-        }
-        const struct sm_node_record *rec = sm_route_node(n->route, path->hops[i]);
-        if (rec != NULL) {
-            node_observe(n, &rec->node_id, transit);
-        }
-    }
-}
-
-static bool another_slot_is_alive(const struct sm_node *n, const struct slot_note *note,
-                                  uint8_t slot)
-{
-    for (uint8_t i = 0; i < SM_PACKET_SLOTS; i++) {
-        if (i != slot && note->ok_at[i].ns > 0 &&
-            sm_between(note->ok_at[i], n->now).ns < SLOT_MEMORY.ns) {
-            return true;
-        }
-    }
-    return false;
-}
-
 void packets_report(struct sm_node *n, struct sm_hop dst, uint8_t slot, bool is_ok)
 {
-    struct sm_route_path paths[SM_ROUTE_PATHS];
     if (slot >= SM_PACKET_SLOTS || dst.v == n->hop.v) {
         return;
     }
@@ -197,17 +168,6 @@ void packets_report(struct sm_node *n, struct sm_hop dst, uint8_t slot, bool is_
         sm_between(note->ok_at[slot], n->now).ns < SLOT_ALIVE.ns) {
         return;
     }
-    unsigned count = sm_route_paths(n->route, n->now, dst, SM_ROUTE_PATHS, paths);
-    if (count > 0 && is_ok) {
-        note->ok_at[slot] = n->now;
-        observe_path(n, dst, &paths[slot % count], SM_TRUST_OK, true);
-    } else if (count > 0 && another_slot_is_alive(n, note, slot)) {
-        observe_path(n, dst, &paths[slot % count], SM_TRUST_TIMEOUT, false);
-    } else if (count > 0) {
-        const struct sm_node_record *rec = sm_route_node(n->route, dst);
-        if (rec != NULL) {
-            node_observe(n, &rec->node_id, SM_TRUST_TIMEOUT);
-        }
-    }
+    note->ok_at[slot] = is_ok ? n->now : note->ok_at[slot];
     sm_route_path_report(n->route, n->now, dst, slot, is_ok);
 }

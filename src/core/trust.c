@@ -22,6 +22,7 @@ enum { STRIKES_MAX = 12 }; /* the twelfth quarantine lasts 2^11 hours */
 #define GRADE_HALF_S  (12u * HOUR_S)     /* and then halves in this time */
 #define EVIDENCE_LIFE SM_S(24u * HOUR_S) /* and ends */
 #define FORGIVE_AFTER SM_S(30u * 24u * HOUR_S)
+#define OUTAGE_AGAIN  SM_S(60) /* one that goes on counts again after this */
 
 enum { SAVE_VERSION = 1 };
 #define SAVE_MAGIC 0x74736d73u /* "smst" */
@@ -37,6 +38,8 @@ struct platform {
     uint8_t strikes;
     struct beta fast, slow;
     struct sm_mono quarantine_end, forgive_at, last_seen;
+    struct sm_mono silent_at; /* the last TIMEOUT that counted */
+    bool is_silent;           /* nothing else was seen since */
     uint64_t seen[SM_TRUST_KINDS];
 };
 
@@ -274,6 +277,18 @@ enum sm_err sm_trust_appraise(struct sm_trust *t, struct sm_mono now,
     return SM_OK;
 }
 
+/* One outage is one failure, however often it is noticed. */
+static bool is_counted(struct platform *p, struct sm_mono now, enum sm_trust_kind kind)
+{
+    bool was_silent = p->is_silent;
+    p->is_silent = kind == SM_TRUST_TIMEOUT;
+    if (p->is_silent && was_silent && sm_between(p->silent_at, now).ns < OUTAGE_AGAIN.ns) {
+        return false;
+    }
+    p->silent_at = now;
+    return true;
+}
+
 bool sm_trust_observe(struct sm_trust *t, struct sm_mono now, const struct sm_node_id *id,
                       enum sm_trust_kind kind)
 {
@@ -294,9 +309,15 @@ bool sm_trust_observe(struct sm_trust *t, struct sm_mono now, const struct sm_no
         p->is_forged = true;
         return true;
     }
+    if (!is_counted(p, now, kind)) {
+        return false;
+    }
     uint32_t good = kind == SM_TRUST_OK ? 1 : 0;
     beta_add(&p->fast, FAST_KEEP_Q32, good, sm_trust_weight(kind));
     beta_add(&p->slow, SLOW_KEEP_Q32, good, sm_trust_weight(kind));
+    if (kind == SM_TRUST_OK || kind == SM_TRUST_TIMEOUT) {
+        return false; /* silence lowers the score, but is no proof: a net may be cut */
+    }
     if (beta_q16(p->fast) >= FAST_BAR_Q16 && beta_q16(p->slow) >= SLOW_BAR_Q16) {
         return false;
     }

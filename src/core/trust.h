@@ -12,6 +12,9 @@
  * gate 0 for an hour, doubled for each relapse; afterwards it begins again as a newcomer, and
  * only 30 clean days take one strike away.
  *
+ * Silence is weaker evidence than a wrong answer, for whoever is cut off looks the same: an
+ * outage counts once a minute however often it is noticed, and silence alone excludes nobody.
+ *
  * Behaviour belongs to the platform, not to the node id, so a new id on an old machine
  * brings its past along.  Everything is local: nothing here is told to other nodes.
  * Scores are Q16 (core/fixed.h).
