@@ -367,7 +367,7 @@ static void evidence_of_another_session_role_or_lease_is_refused(void)
 
 static void nothing_is_taken_before_both_accepts(void)
 {
-    for (uint8_t type = SM_TFRAME_ACCEPT; type <= SM_TFRAME_CLOSE + 1; type++) {
+    for (uint8_t type = SM_TFRAME_ACCEPT; type <= SM_TFRAME_CHALLENGE + 1; type++) {
         struct rogue r;
         struct pair *p = rogue_dialer(&r);
         T_ERR(sm_tunnel_send(p->b.t, SM_TUNNEL_PACKET, sm_view_str("x")), SM_E_STATE);

@@ -9,12 +9,19 @@
 #include "attest/dev.h"
 #include "core/channel.h"
 #include "core/handshake.h"
+#include "core/lease.h"
 #include "core/tunnel.h"
 #include "crypto/suite_sim.h"
 #include "t.h"
 
 #define RIG_T0   ((struct sm_mono){1000000000u})
 #define RIG_WALL ((struct sm_wall){1700000000u})
+
+/* The wall clock goes with the other one. */
+static inline struct sm_wall rig_wall(struct sm_mono now)
+{
+    return (struct sm_wall){RIG_WALL.s + sm_between(RIG_T0, now).ns / 1000000000u};
+}
 
 struct rig_node {
     const struct sm_suite *suite;
@@ -39,6 +46,8 @@ struct rig_end {
     struct sm_tunnel *t;
     struct sm_buf wire; /* what it sent and was not carried yet */
     bool is_up, is_down, holds_written;
+    bool withholds; /* its keys process never answers */
+    unsigned signs;
     struct sm_node_id peer;
     enum sm_err err;
     char reason[256];
@@ -132,13 +141,13 @@ static inline void rig_end_free(struct rig_end *e)
 }
 
 /* What the keys process does with a request. */
-static inline void rig_collect(const struct rig_node *n, struct sm_view request,
-                               struct sm_wr *w)
+static inline void rig_collect(const struct rig_node *n, struct sm_wall wall,
+                               struct sm_view request, struct sm_wr *w)
 {
     struct sm_sign_request req;
     T_OK(sm_sign_request_read(request, &req));
     T_EQ(req.kind, SM_SIGN_EVIDENCE);
-    T_OK(sm_attest_collect_dev(n->suite, &n->sign, &n->platform, RIG_WALL, &req.binding, w));
+    T_OK(sm_attest_collect_dev(n->suite, &n->sign, &n->platform, wall, &req.binding, w));
 }
 
 static inline void rig_out(struct rig_end *e, const struct sm_tunnel_out *o, struct sm_mono now)
@@ -159,7 +168,11 @@ static inline void rig_out(struct rig_end *e, const struct sm_tunnel_out *o, str
         }
         break;
     case SM_TUNNEL_SIGN:
-        rig_collect(e->node, o->bytes, &w);
+        rig_collect(e->node, rig_wall(now), o->bytes, &w);
+        e->signs++;
+        if (e->withholds) {
+            break;
+        }
         sm_tunnel_signed(e->t, now, o->token + 1, SM_OK, sm_view_str("not asked for"));
         sm_tunnel_signed(e->t, now, o->token, e->node->sign_err, sm_view_of(w.p, w.n));
         break;
@@ -202,7 +215,7 @@ static inline void rig_give(struct rig_end *e, struct sm_mono now, const void *p
     if (n > 0) {
         memcpy(copy, p, n);
     }
-    sm_tunnel_input(e->t, now, RIG_WALL, copy, n);
+    sm_tunnel_input(e->t, now, rig_wall(now), copy, n);
     rig_drain(e, now);
     free(copy);
 }
@@ -236,6 +249,7 @@ struct rogue {
     struct sm_channel out, in;
     struct sm_binding own; /* of its own evidence */
     struct rig_node *node;
+    struct sm_mono now;
     uint8_t stolen[SM_TFRAME_MAX]; /* the victim's EVIDENCE payload */
     size_t stolen_n;
 };
@@ -243,7 +257,7 @@ struct rogue {
 static inline void rogue_shake(struct rogue *r, struct rig_mesh *m, struct rig_node *node,
                                struct rig_end *victim, bool is_dialer)
 {
-    *r = (struct rogue){.node = node};
+    *r = (struct rogue){.node = node, .now = RIG_T0};
     sm_handshake_init(&r->hand, m->suite, &m->anchor, is_dialer, SM_AESGCM, &node->dh, NULL);
     uint8_t buf[SM_HANDSHAKE_OUT];
     struct sm_wr w = sm_wr_init(buf, sizeof buf);
@@ -289,7 +303,7 @@ static inline void rogue_send(struct rogue *r, struct rig_end *victim, uint8_t t
     static uint8_t buf[SM_TFRAME_MAX];
     sm_channel_compose(buf, type, payload);
     T_OK(sm_channel_seal(&r->out, buf));
-    rig_give(victim, RIG_T0, buf, sm_tframe_bytes(payload.n));
+    rig_give(victim, r->now, buf, sm_tframe_bytes(payload.n));
 }
 
 /* Open the next frame the victim sent. */
@@ -305,13 +319,20 @@ static inline uint8_t rogue_read(struct rogue *r, struct rig_end *victim,
     return f.type;
 }
 
-static inline void rogue_show(struct rogue *r, struct rig_end *victim,
-                              const struct sm_binding *b, struct sm_view record)
+/* Evidence over b in a frame that says seq. */
+static inline void rogue_prove(struct rogue *r, struct rig_end *victim,
+                               const struct sm_binding *b, uint64_t seq, struct sm_view record)
 {
     uint8_t ev[SM_EVIDENCE_MAX], buf[SM_TFRAME_EVIDENCE_MAX];
     struct sm_wr e = sm_wr_init(ev, sizeof ev), w = sm_wr_init(buf, sizeof buf);
-    T_OK(sm_attest_collect_dev(r->node->suite, &r->node->sign, &r->node->platform, RIG_WALL, b,
-                               &e));
-    sm_evidence_frame_write(&(struct sm_evidence_frame){1, record, sm_view_of(ev, e.n)}, &w);
+    T_OK(sm_attest_collect_dev(r->node->suite, &r->node->sign, &r->node->platform,
+                               rig_wall(r->now), b, &e));
+    sm_evidence_frame_write(&(struct sm_evidence_frame){seq, record, sm_view_of(ev, e.n)}, &w);
     rogue_send(r, victim, SM_TFRAME_EVIDENCE, sm_view_of(buf, w.n));
+}
+
+static inline void rogue_show(struct rogue *r, struct rig_end *victim,
+                              const struct sm_binding *b, struct sm_view record)
+{
+    rogue_prove(r, victim, b, SM_LEASE_FIRST, record);
 }

@@ -60,17 +60,22 @@ static void join(json_t *list, char *out, size_t cap)
 
 static void print_tunnels(json_t *list)
 {
-    struct cli_table t = {.head = {"neighbour", "round trip", "cipher", "sent", "received"},
-                          .columns = 5};
+    struct cli_table t = {
+        .head = {"neighbour", "round trip", "cipher", "sent", "received", "proof", "ends in"},
+        .columns = 7};
     size_t i;
     json_t *p;
     json_array_foreach(list, i, p)
     {
-        char rtt[32], sent[24], received[24];
+        char rtt[32], sent[24], received[24], proof[24], left[32];
+        json_t *lease = json_object_get(p, "lease");
         snprintf(rtt, sizeof rtt, "%.2f ms", number_of(p, "rtt_ms"));
+        snprintf(proof, sizeof proof, "%.0f", number_of(lease, "number"));
+        snprintf(left, sizeof left, "%.0f min", number_of(lease, "left_s") / 60);
         cli_table_row(&t, text_of(p, "owner"), rtt, text_of(p, "cipher"),
                       cli_bytes((uint64_t)number_of(p, "sent_bytes"), sent),
-                      cli_bytes((uint64_t)number_of(p, "received_bytes"), received));
+                      cli_bytes((uint64_t)number_of(p, "received_bytes"), received), proof,
+                      left);
     }
     cli_table_print(&t, stdout);
 }

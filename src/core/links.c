@@ -85,6 +85,7 @@ static enum sm_err tunnel_start(struct sm_node *n, struct link *l)
                                 .faster = n->cfg.cipher,
                                 .dh = &n->dh,
                                 .data_bytes = n->cfg.queue_bytes,
+                                .lease = n->cfg.lease,
                                 .record = sm_view_of(n->self_record, n->self_record_n)};
     if (l->peer_index >= 0 && n->peers[l->peer_index].is_known) {
         cfg.peer = &n->peers[l->peer_index].dh_key;
@@ -216,6 +217,27 @@ void links_closed(struct sm_node *n, uint32_t conn)
     struct link *l = links_find(n, conn);
     if (l != NULL) {
         link_down(n, l, SM_E_CLOSED, "the connection ended");
+    }
+}
+
+/* -- records ----------------------------------------------------------------------------- */
+
+void links_self_record(struct sm_node *n)
+{
+    for (unsigned i = 0; i < n->n_links; i++) {
+        if (n->links[i].is_used && n->links[i].tunnel != NULL) {
+            sm_tunnel_record(n->links[i].tunnel, sm_view_of(n->self_record, n->self_record_n));
+        }
+    }
+}
+
+void links_peer_record(struct sm_node *n, const struct sm_node_record *rec)
+{
+    for (unsigned i = 0; i < n->n_links; i++) {
+        struct link *l = &n->links[i];
+        if (l->is_used && l->is_up && sm_node_id_eq(&l->node, &rec->node_id)) {
+            sm_tunnel_peer_record(l->tunnel, n->now, n->wall, rec);
+        }
     }
 }
 

@@ -235,6 +235,7 @@ static void self_signed(struct sm_node *n, enum sm_err err, struct sm_view sig)
         return;
     }
     n->self_record_n = len;
+    links_self_record(n);
     n->self_renew_at = sm_after(n->now, RECORD_RENEW);
     uint8_t passport[SM_PASSPORT_MAX];
     struct sm_wr w = sm_wr_init(passport, sizeof passport);
@@ -564,6 +565,7 @@ static bool take_route(struct sm_node *n, const struct sm_route_out *o, struct s
         return false;
     case SM_ROUTE_NODE_LEARNED:
         sm_dht_contact(n->dht, n->now, &o->id, DHT_GRADE);
+        links_peer_record(n, o->record);
         node_trace(n, SM_TRACE_NODE_LEARNED, 0, &o->id, SM_OK, o->record->owner);
         return false;
     case SM_ROUTE_FLOOD:
@@ -807,12 +809,16 @@ bool sm_node_tunnel(const struct sm_node *n, unsigned i, struct sm_node_tunnel *
         if (!l->is_used || !l->is_up || l->is_ending || i-- > 0) {
             continue;
         }
+        struct sm_tunnel_lease lease = sm_tunnel_lease(l->tunnel);
         *out = (struct sm_node_tunnel){.node = l->node,
                                        .rtt = l->rtt,
                                        .is_outbound = l->peer_index >= 0,
                                        .sent_bytes = l->sent_bytes,
                                        .received_bytes = l->received_bytes,
-                                       .cipher = sm_tunnel_cipher(l->tunnel)};
+                                       .cipher = sm_tunnel_cipher(l->tunnel),
+                                       .lease_seq = lease.seq,
+                                       .lease_age = sm_between(lease.since, n->now),
+                                       .lease_left = sm_between(n->now, lease.end)};
         return true;
     }
     return false;

@@ -47,6 +47,7 @@ struct sm_node_cfg {
     unsigned n_peers;
     unsigned tunnels_max;   /* carriers, those of strangers included; 0: 128 */
     size_t queue_bytes;     /* data that may wait for one neighbour; 0: 256 KiB */
+    struct sm_dur lease;    /* a neighbour's proof holds so long at most; 0: 1 h */
     unsigned nodes_max;     /* 0: 1,024, one area */
     unsigned sessions_max;  /* 0: the session host's default */
     size_t session_bytes;   /* 0: the session host's default */
@@ -167,6 +168,8 @@ struct sm_node_tunnel {
     bool is_outbound;
     uint64_t sent_bytes, received_bytes;
     enum sm_aead_kind cipher;
+    uint64_t lease_seq; /* of the proof that holds; 1 is the handshake's */
+    struct sm_dur lease_age, lease_left;
 };
 
 struct sm_node *sm_node_new(const struct sm_node_cfg *cfg); /* NULL: out of memory, bad caps */

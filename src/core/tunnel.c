@@ -3,6 +3,7 @@
 
 #include "core/channel.h"
 #include "core/handshake.h"
+#include "core/lease.h"
 #include "core/outq.h"
 
 #include <assert.h>
@@ -11,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LEASE           1u     /* the first of the tunnel; renewals count on */
 #define SEND_BATCH      65536u /* sealed for one SEND, so that control waits no longer */
 #define PINGS_KEPT      4u
 #define PINGS_MISSED    3u
@@ -32,19 +32,10 @@ enum state {
 /* What only the time before UP needs. */
 struct proving {
     struct sm_handshake hand;
-    struct sm_dh_pub pk_self, pk_peer;
-    uint8_t h[32];
-    uint8_t record[SM_NODE_RECORD_MAX];
-    size_t record_n;
-    struct sm_node_id self, want;
-    bool has_want;
-    struct sm_node_record peer;
-    uint8_t peer_bytes[SM_NODE_RECORD_MAX]; /* the same as it came, signature and all */
+    uint8_t peer_bytes[SM_NODE_RECORD_MAX]; /* its record as it came, signature and all */
     size_t peer_bytes_n;
     uint8_t clear[2 * SM_HANDSHAKE_OUT]; /* handshake bytes to send */
     size_t clear_n;
-    uint8_t request[SM_SIGN_EVIDENCE_MAX];
-    size_t request_n;
 };
 
 struct ping {
@@ -63,6 +54,7 @@ struct sm_tunnel {
     struct sm_mono now;
     struct sm_wall wall;
     struct proving *prove;
+    struct sm_lease lease;
 
     enum sm_aead_kind cipher;
     bool has_keys;
@@ -79,8 +71,11 @@ struct sm_tunnel {
 
     struct ping ping;
     struct sm_mono handshake_by, rekey_at, peer_rekey_by;
+    bool is_signing;   /* keys were asked, with token */
     bool is_rekey_due; /* by time; the carrier may have to take more first */
     uint64_t token;
+    uint8_t request[SM_SIGN_EVIDENCE_MAX];
+    size_t request_n;
     struct sm_dur rtt;
     bool has_sign, has_up, has_rtt, has_down; /* to be told */
     enum sm_err err;
@@ -96,27 +91,10 @@ static void set_defaults(struct sm_tunnel_cfg *c)
     c->carrier_bytes = c->carrier_bytes != 0 ? c->carrier_bytes : 256u << 10;
     c->handshake = c->handshake.ns != 0 ? c->handshake : SM_S(10);
     c->ping = c->ping.ns != 0 ? c->ping : SM_S(2);
+    c->lease = c->lease.ns != 0 ? c->lease : SM_S(3600);
     c->rekey = c->rekey.ns != 0 ? c->rekey : SM_S(120);
     c->rekey_frames = c->rekey_frames != 0 ? c->rekey_frames : (uint64_t)1 << 20;
     c->rekey_bytes = c->rekey_bytes != 0 ? c->rekey_bytes : (uint64_t)1 << 36;
-}
-
-static void fill_proving(struct proving *p, const struct sm_tunnel_cfg *cfg)
-{
-    struct sm_node_record own;
-    enum sm_err e = sm_node_record_read(cfg->record, &own);
-    assert(e == SM_OK);
-    (void)e;
-    sm_handshake_init(&p->hand, cfg->suite, cfg->anchor, cfg->is_dialer, cfg->faster, cfg->dh,
-                      cfg->is_dialer ? cfg->peer : NULL);
-    p->pk_self = cfg->dh->pub;
-    p->self = own.node_id;
-    memcpy(p->record, cfg->record.p, cfg->record.n);
-    p->record_n = cfg->record.n;
-    p->has_want = cfg->is_dialer && cfg->want != NULL;
-    if (p->has_want) {
-        p->want = *cfg->want;
-    }
 }
 
 struct sm_tunnel *sm_tunnel_new(const struct sm_tunnel_cfg *cfg)
@@ -128,14 +106,17 @@ struct sm_tunnel *sm_tunnel_new(const struct sm_tunnel_cfg *cfg)
         free(p);
         return NULL;
     }
-    fill_proving(p, cfg);
     t->prove = p;
     t->cfg = *cfg;
+    set_defaults(&t->cfg);
+    sm_handshake_init(&p->hand, cfg->suite, cfg->anchor, cfg->is_dialer, cfg->faster, cfg->dh,
+                      cfg->is_dialer ? cfg->peer : NULL);
+    sm_lease_init(&t->lease, cfg->suite, cfg->anchor, cfg->is_dialer, t->cfg.lease,
+                  &cfg->dh->pub, cfg->record, cfg->is_dialer ? cfg->want : NULL);
     t->cfg.dh = NULL;
     t->cfg.peer = NULL;
     t->cfg.want = NULL;
     t->cfg.record = (struct sm_view){0};
-    set_defaults(&t->cfg);
     sm_rng_init(&t->rng, cfg->seed, "tunnel");
     sm_wipe(t->cfg.seed, sizeof t->cfg.seed);
     sm_outq_init(&t->control, PROVING_CONTROL);
@@ -248,52 +229,54 @@ static void send_accept(struct sm_tunnel *t)
     push_proof(t, SM_TFRAME_ACCEPT, sm_view_of(&one, 1));
 }
 
-static struct sm_binding binding_of(const struct sm_tunnel *t, bool of_dialer)
-{
-    const struct proving *p = t->prove;
-    bool of_self = of_dialer == t->cfg.is_dialer;
-    struct sm_binding b = {.role = of_dialer ? SM_ROLE_INITIATOR : SM_ROLE_RESPONDER,
-                           .lease_seq = LEASE};
-    memcpy(b.h, p->h, sizeof b.h);
-    memcpy(b.pk_self, of_self ? p->pk_self.b : p->pk_peer.b, sizeof b.pk_self);
-    memcpy(b.pk_peer, of_self ? p->pk_peer.b : p->pk_self.b, sizeof b.pk_peer);
-    return b;
-}
-
+/* For the handshake, or for the challenge that is open. */
 static void ask_own_evidence(struct sm_tunnel *t)
 {
-    struct proving *p = t->prove;
-    struct sm_binding b = binding_of(t, t->cfg.is_dialer);
-    struct sm_wr w = sm_wr_init(p->request, sizeof p->request);
+    struct sm_binding b = sm_lease_own_binding(&t->lease);
+    struct sm_wr w = sm_wr_init(t->request, sizeof t->request);
     sm_sign_evidence_write(&b, &w);
     assert(!w.full);
-    p->request_n = w.n;
+    t->request_n = w.n;
     t->token++;
     t->has_sign = true;
-    t->state = OWN_EVIDENCE;
+    t->is_signing = true;
+    sm_lease_signing(&t->lease, t->now);
+}
+
+/* The first evidence is wanted now; a later one may be asked for again while its lease
+ * lasts. */
+static void on_not_signed(struct sm_tunnel *t, enum sm_err err)
+{
+    if (t->state == UP) {
+        sm_lease_not_signed(&t->lease, t->now);
+    } else {
+        fail(t, err, "no evidence of our own: %s", sm_err_words(err));
+    }
 }
 
 void sm_tunnel_signed(struct sm_tunnel *t, struct sm_mono now, uint64_t token, enum sm_err err,
                       struct sm_view bytes)
 {
+    bool is_asked = t->state == OWN_EVIDENCE || (t->state == UP && t->is_signing);
     t->now = now;
-    if (t->state != OWN_EVIDENCE || token != t->token) {
+    if (!is_asked || token != t->token) {
         return;
     }
+    t->is_signing = false;
     if (err != SM_OK) {
-        fail(t, err, "no evidence of our own: %s", sm_err_words(err));
+        on_not_signed(t, err);
         return;
     }
     uint8_t buf[SM_TFRAME_EVIDENCE_MAX];
     struct sm_wr w = sm_wr_init(buf, sizeof buf);
-    struct sm_view record = sm_view_of(t->prove->record, t->prove->record_n), payload;
-    sm_evidence_frame_write(&(struct sm_evidence_frame){LEASE, record, bytes}, &w);
-    if (sm_wr_done(&w, &payload) != SM_OK) {
+    if (sm_lease_answer(&t->lease, now, bytes, &w) != SM_OK) {
         fail(t, SM_E_LIMIT, "our own evidence is too long");
         return;
     }
-    t->state = PEER_ACCEPT;
-    push_proof(t, SM_TFRAME_EVIDENCE, payload);
+    if (t->state == OWN_EVIDENCE) {
+        t->state = PEER_ACCEPT;
+    }
+    push_proof(t, SM_TFRAME_EVIDENCE, sm_view_of(buf, w.n));
 }
 
 static void plan_rekey(struct sm_tunnel *t)
@@ -314,67 +297,12 @@ static void go_up(struct sm_tunnel *t)
     t->ping.at = t->now;
 }
 
-/* Is the peer's record one to believe, and does it speak of the peer we talk to? */
-static enum sm_err check_record(struct sm_tunnel *t, struct sm_view bytes, const char **why)
-{
-    struct proving *p = t->prove;
-    enum sm_err e =
-        sm_node_record_verify(t->cfg.suite, t->cfg.anchor, t->wall, bytes, &p->peer);
-    if (e != SM_OK) {
-        *why = sm_err_words(e);
-        return e;
-    }
-    if (memcmp(p->peer.dh_key, p->pk_peer.b, sizeof p->peer.dh_key) != 0) {
-        *why = "it names another key than this tunnel's";
-        return SM_E_AUTH;
-    }
-    if (sm_node_id_eq(&p->peer.node_id, &p->self)) {
-        *why = "it is our own";
-        return SM_E_AUTH;
-    }
-    if (p->has_want && !sm_node_id_eq(&p->peer.node_id, &p->want)) {
-        *why = "it is of another node than the one dialled";
-        return SM_E_AUTH;
-    }
-    memcpy(p->peer_bytes, bytes.p, bytes.n); /* verified, so no longer than a NODE record */
-    p->peer_bytes_n = bytes.n;
-    return SM_OK;
-}
-
-static bool is_peer_proven(struct sm_tunnel *t, struct sm_view payload)
-{
-    struct sm_evidence_frame f;
-    enum sm_err e = sm_evidence_frame_read(payload, &f);
-    if (e != SM_OK || f.lease_seq != LEASE) {
-        fail(t, SM_E_MALFORMED, "the peer's evidence message is malformed");
-        return false;
-    }
-    const char *words;
-    e = check_record(t, f.record, &words);
-    if (e != SM_OK) {
-        fail(t, e, "the peer's NODE record was refused: %s", words);
-        return false;
-    }
-    struct sm_binding b = binding_of(t, !t->cfg.is_dialer);
-    struct sm_claims claims;
-    struct sm_reasons why;
-    e = sm_evidence_check(t->cfg.suite, t->cfg.anchor, t->wall, &t->prove->peer, &b, f.evidence,
-                          &claims, &why);
-    if (e != SM_OK) {
-        char text[SM_CLOSE_TEXT_MAX];
-        sm_reasons_text(&why, text, sizeof text);
-        fail(t, e, "the peer's evidence was refused: %s", text);
-        return false;
-    }
-    return true;
-}
-
 /* SPEC wire.4: the dialer shows first; then ACCEPT and the responder's; then ACCEPT. */
-static void on_evidence(struct sm_tunnel *t, struct sm_view payload)
+static void on_first_evidence(struct sm_tunnel *t, struct sm_view record)
 {
-    if (!is_peer_proven(t, payload)) {
-        return;
-    }
+    memcpy(t->prove->peer_bytes, record.p,
+           record.n); /* verified: no longer than a NODE record */
+    t->prove->peer_bytes_n = record.n;
     send_accept(t);
     if (t->state == DOWN) {
         return;
@@ -382,6 +310,37 @@ static void on_evidence(struct sm_tunnel *t, struct sm_view payload)
     if (t->cfg.is_dialer) {
         go_up(t);
     } else {
+        t->state = OWN_EVIDENCE;
+        ask_own_evidence(t);
+    }
+}
+
+static void on_evidence(struct sm_tunnel *t, struct sm_view payload)
+{
+    char why[SM_LEASE_WHY];
+    struct sm_view record;
+    enum sm_err e = sm_lease_prove(&t->lease, t->now, t->wall, &t->rng, payload, &record, why);
+    if (e != SM_OK) {
+        fail(t, e, "%s", why);
+    } else if (t->state == PEER_EVIDENCE) {
+        on_first_evidence(t, record);
+    }
+}
+
+static void expire(struct sm_tunnel *t)
+{
+    char why[SM_LEASE_WHY];
+    enum sm_err e = sm_lease_ended(&t->lease, why);
+    fail(t, e, "%s", why);
+}
+
+static void on_challenge(struct sm_tunnel *t, struct sm_view payload)
+{
+    char why[SM_LEASE_WHY];
+    enum sm_err e = sm_lease_challenged(&t->lease, t->now, payload, why);
+    if (e != SM_OK) {
+        fail(t, e, "%s", why);
+    } else if (sm_lease_wants_sign(&t->lease, t->now)) {
         ask_own_evidence(t);
     }
 }
@@ -404,10 +363,11 @@ static enum sm_err take_keys(struct sm_tunnel *t)
     struct proving *p = t->prove;
     struct sm_noise *n = &p->hand.noise;
     struct sm_secret32 k_out, k_in;
-    SM_TRY(sm_noise_remote(n, &p->pk_peer));
+    struct sm_dh_pub pk_peer;
+    SM_TRY(sm_noise_remote(n, &pk_peer));
     struct sm_view h = sm_noise_hash(n);
-    assert(h.n == sizeof p->h);
-    memcpy(p->h, h.p, sizeof p->h);
+    assert(h.n == sizeof t->lease.h);
+    sm_lease_bind(&t->lease, h.p, &pk_peer);
     t->cipher = p->hand.cipher;
     SM_TRY(sm_noise_split(n, &k_out, &k_in));
     enum sm_err e = sm_channel_init(&t->out, t->cfg.suite, t->cipher, &k_out);
@@ -428,9 +388,10 @@ static void after_handshake(struct sm_tunnel *t)
     enum sm_err e = take_keys(t);
     if (e != SM_OK) {
         go_down(t, e, "keys of the channel: %s", sm_err_words(e));
-    } else if (sm_secret_eq(t->prove->pk_peer.b, t->prove->pk_self.b, 32)) {
+    } else if (sm_secret_eq(t->lease.pk_peer.b, t->lease.pk_self.b, 32)) {
         fail(t, SM_E_AUTH, "the peer holds our own key: connected to ourselves");
     } else if (t->cfg.is_dialer) {
+        t->state = OWN_EVIDENCE;
         ask_own_evidence(t);
     } else {
         t->state = PEER_EVIDENCE;
@@ -539,7 +500,7 @@ static bool is_expected(const struct sm_tunnel *t, uint8_t type)
 {
     switch ((enum sm_tframe_type)type) {
     case SM_TFRAME_EVIDENCE:
-        return t->state == PEER_EVIDENCE;
+        return t->state == PEER_EVIDENCE || t->state == UP;
     case SM_TFRAME_ACCEPT:
         return t->state == PEER_ACCEPT;
     case SM_TFRAME_CLOSE:
@@ -549,6 +510,7 @@ static bool is_expected(const struct sm_tunnel *t, uint8_t type)
     case SM_TFRAME_CONTROL:
     case SM_TFRAME_PACKET:
     case SM_TFRAME_REKEY:
+    case SM_TFRAME_CHALLENGE:
         return t->state == UP;
     }
     return false;
@@ -575,6 +537,9 @@ static bool on_payload(struct sm_tunnel *t, uint8_t type, struct sm_view payload
         return false;
     case SM_TFRAME_REKEY:
         on_rekey(t, payload);
+        return false;
+    case SM_TFRAME_CHALLENGE:
+        on_challenge(t, payload);
         return false;
     case SM_TFRAME_CLOSE:
         on_close(t, payload);
@@ -729,6 +694,9 @@ void sm_tunnel_input(struct sm_tunnel *t, struct sm_mono now, struct sm_wall wal
     assert(t->stream_n == 0); /* the caller drains between inputs */
     t->now = now;
     t->wall = wall;
+    if (t->state == UP && sm_is_due(sm_lease_end(&t->lease), now)) {
+        expire(t); /* nothing is taken after the end, however late the tick is */
+    }
     if (t->state != DOWN) {
         t->stream = p;
         t->stream_n = n;
@@ -826,17 +794,16 @@ static bool next_event(struct sm_tunnel *t, struct sm_tunnel_out *out)
 {
     if (t->has_sign) {
         t->has_sign = false;
-        *out =
-            (struct sm_tunnel_out){.kind = SM_TUNNEL_SIGN,
-                                   .token = t->token,
-                                   .bytes = sm_view_of(t->prove->request, t->prove->request_n)};
+        *out = (struct sm_tunnel_out){.kind = SM_TUNNEL_SIGN,
+                                      .token = t->token,
+                                      .bytes = sm_view_of(t->request, t->request_n)};
         return true;
     }
     if (t->has_up) {
         t->has_up = false;
         *out = (struct sm_tunnel_out){
             .kind = SM_TUNNEL_UP,
-            .peer = &t->prove->peer,
+            .peer = &t->lease.peer,
             .bytes = sm_view_of(t->prove->peer_bytes, t->prove->peer_bytes_n)};
         return true;
     }
@@ -887,6 +854,19 @@ static void tick_ping(struct sm_tunnel *t)
     }
 }
 
+static void tick_lease(struct sm_tunnel *t)
+{
+    if (sm_lease_wants_sign(&t->lease, t->now)) {
+        ask_own_evidence(t);
+    }
+    if (sm_lease_wants_ask(&t->lease, t->now)) {
+        uint8_t buf[sizeof(uint64_t) + SM_CHALLENGE_BYTES];
+        struct sm_wr w = sm_wr_init(buf, sizeof buf);
+        sm_lease_ask(&t->lease, &t->rng, &w);
+        push_proof(t, SM_TFRAME_CHALLENGE, sm_view_of(buf, w.n));
+    }
+}
+
 void sm_tunnel_tick(struct sm_tunnel *t, struct sm_mono now)
 {
     t->now = now;
@@ -897,6 +877,11 @@ void sm_tunnel_tick(struct sm_tunnel *t, struct sm_mono now)
     if (t->state != UP) {
         return;
     }
+    if (sm_is_due(sm_lease_end(&t->lease), now)) {
+        expire(t);
+        return;
+    }
+    tick_lease(t);
     if (sm_is_due(t->peer_rekey_by, now)) {
         fail(t, SM_E_EXPIRED, "the peer has not changed its key in time");
         return;
@@ -915,7 +900,36 @@ struct sm_mono sm_tunnel_deadline(const struct sm_tunnel *t)
     if (t->state != UP) {
         return t->handshake_by;
     }
-    return sm_earlier(t->ping.at, sm_earlier(t->rekey_at, t->peer_rekey_by));
+    struct sm_mono keys = sm_earlier(t->rekey_at, t->peer_rekey_by);
+    return sm_earlier(sm_earlier(t->ping.at, keys), sm_lease_deadline(&t->lease));
+}
+
+/* -- records and leases -------------------------------------------------------------------- */
+
+void sm_tunnel_record(struct sm_tunnel *t, struct sm_view record)
+{
+    sm_lease_own_record(&t->lease, record);
+}
+
+void sm_tunnel_peer_record(struct sm_tunnel *t, struct sm_mono now, struct sm_wall wall,
+                           const struct sm_node_record *rec)
+{
+    char why[SM_LEASE_WHY];
+    t->now = now;
+    t->wall = wall;
+    if (t->state != UP) {
+        return;
+    }
+    enum sm_err e = sm_lease_peer_record(&t->lease, now, wall, rec, why);
+    if (e != SM_OK) {
+        fail(t, e, "%s", why);
+    }
+}
+
+struct sm_tunnel_lease sm_tunnel_lease(const struct sm_tunnel *t)
+{
+    return (struct sm_tunnel_lease){
+        .seq = t->lease.seq, .since = t->lease.proven_at, .end = sm_lease_end(&t->lease)};
 }
 
 /* -- what it is ---------------------------------------------------------------------------- */

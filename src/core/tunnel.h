@@ -51,6 +51,7 @@ struct sm_tunnel_cfg {
     size_t carrier_bytes;          /* handed out and not yet written: 256 KiB */
     struct sm_dur handshake;       /* from open to up: 10 s */
     struct sm_dur ping;            /* 2 s; asked again after half of it, dead after 3 */
+    struct sm_dur lease;           /* a proof holds so long at most: 1 h */
     struct sm_dur rekey;           /* 120 s, less up to a tenth by chance */
     uint64_t rekey_frames;         /* 2^20 */
     uint64_t rekey_bytes;          /* 2^36 */
@@ -107,6 +108,14 @@ enum sm_err sm_tunnel_send(struct sm_tunnel *t, enum sm_tunnel_kind kind,
 /* Tell the peer why and go down; what was queued is dropped. */
 void sm_tunnel_close(struct sm_tunnel *t, enum sm_err err, const char *why);
 
+/* Our own NODE record was renewed: the next proof shows it (copied). */
+void sm_tunnel_record(struct sm_tunnel *t, struct sm_view record);
+
+/* A verified NODE record of the peer of a tunnel that is up, however it came.  One with another
+ * key ends the tunnel. */
+void sm_tunnel_peer_record(struct sm_tunnel *t, struct sm_mono now, struct sm_wall wall,
+                           const struct sm_node_record *rec);
+
 void sm_tunnel_tick(struct sm_tunnel *t, struct sm_mono now);
 struct sm_mono sm_tunnel_deadline(const struct sm_tunnel *t);
 bool sm_tunnel_next(struct sm_tunnel *t, struct sm_tunnel_out *out);
@@ -114,4 +123,12 @@ bool sm_tunnel_next(struct sm_tunnel *t, struct sm_tunnel_out *out);
 bool sm_tunnel_is_up(const struct sm_tunnel *t);
 size_t
 sm_tunnel_queued(const struct sm_tunnel *t); /* data bytes waiting here or in the carrier */
+
+/* The proof of the peer that holds, of a tunnel that is up. */
+struct sm_tunnel_lease {
+    uint64_t seq; /* 1: the handshake's */
+    struct sm_mono since, end;
+};
+struct sm_tunnel_lease sm_tunnel_lease(const struct sm_tunnel *t);
+
 enum sm_aead_kind sm_tunnel_cipher(const struct sm_tunnel *t); /* once it is chosen */

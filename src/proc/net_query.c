@@ -94,6 +94,10 @@ static json_t *tunnels(struct net *n)
             json_string(t.cipher == SM_AESGCM ? "AES-256-GCM" : "ChaCha20-Poly1305"));
         json_object_set_new(peer, "sent_bytes", json_integer((json_int_t)t.sent_bytes));
         json_object_set_new(peer, "received_bytes", json_integer((json_int_t)t.received_bytes));
+        json_object_set_new(peer, "lease",
+                            json_pack("{s:I, s:I, s:I}", "number", (json_int_t)t.lease_seq,
+                                      "age_s", (json_int_t)(t.lease_age.ns / 1000000000u),
+                                      "left_s", (json_int_t)(t.lease_left.ns / 1000000000u)));
         json_array_append_new(list, peer);
     }
     return list;

@@ -100,7 +100,7 @@ void sm_tframe_write(const struct sm_tframe *f, uint8_t out[static SM_TFRAME_HEA
     sm_put_le64(out + 8, f->counter);
 }
 
-/* -- what frames of the handshake carry -------------------------------------------------- */
+/* -- what frames carry -------------------------------------------------- */
 
 enum sm_err sm_evidence_frame_read(struct sm_view payload, struct sm_evidence_frame *out)
 {
@@ -128,6 +128,23 @@ void sm_evidence_frame_write(const struct sm_evidence_frame *f, struct sm_wr *w)
     sm_wr_view(w, f->record);
     sm_wr_u16(w, (uint16_t)f->evidence.n);
     sm_wr_view(w, f->evidence);
+}
+
+enum sm_err sm_challenge_frame_read(struct sm_view payload, struct sm_challenge_frame *out)
+{
+    struct sm_rd r = sm_rd_init(payload);
+    struct sm_challenge_frame f;
+    f.lease_seq = sm_rd_u64(&r);
+    sm_rd_bytes(&r, f.challenge, sizeof f.challenge);
+    SM_TRY(sm_rd_done(&r));
+    *out = f;
+    return SM_OK;
+}
+
+void sm_challenge_frame_write(const struct sm_challenge_frame *f, struct sm_wr *w)
+{
+    sm_wr_u64(w, f->lease_seq);
+    sm_wr_bytes(w, f->challenge, sizeof f->challenge);
 }
 
 /* A peer's words end in our log: printable ASCII only. */

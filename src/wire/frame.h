@@ -72,6 +72,7 @@ enum sm_tframe_type {
     SM_TFRAME_PACKET = 6,
     SM_TFRAME_REKEY = 7,
     SM_TFRAME_CLOSE = 8,
+    SM_TFRAME_CHALLENGE = 9,
 };
 
 struct sm_tframe {
@@ -93,7 +94,7 @@ enum sm_err sm_tframe_read(const uint8_t head[static SM_TFRAME_HEAD], size_t pay
                            struct sm_tframe *out) SM_MUST;
 void sm_tframe_write(const struct sm_tframe *f, uint8_t out[static SM_TFRAME_HEAD]);
 
-/* -- what frames of the handshake carry -------------------------------------------------- */
+/* -- what frames carry -------------------------------------------------- */
 
 #define SM_EVIDENCE_MAX        1024u
 #define SM_TFRAME_EVIDENCE_MAX 2048u /* longest payload before the peer is proven */
@@ -107,6 +108,16 @@ struct sm_evidence_frame {
 enum sm_err sm_evidence_frame_read(struct sm_view payload,
                                    struct sm_evidence_frame *out) SM_MUST;
 void sm_evidence_frame_write(const struct sm_evidence_frame *f, struct sm_wr *w);
+
+/* lease_seq u64, challenge 32: asks for EVIDENCE with both in it. */
+#define SM_CHALLENGE_BYTES 32u
+struct sm_challenge_frame {
+    uint64_t lease_seq;
+    uint8_t challenge[SM_CHALLENGE_BYTES];
+};
+enum sm_err sm_challenge_frame_read(struct sm_view payload,
+                                    struct sm_challenge_frame *out) SM_MUST;
+void sm_challenge_frame_write(const struct sm_challenge_frame *f, struct sm_wr *w);
 
 /* err u8 (negated enum sm_err), then at most SM_CLOSE_TEXT_MAX bytes of printable ASCII. */
 #define SM_CLOSE_TEXT_MAX 120u
