@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ACCEPT_MS 10000
@@ -172,6 +173,25 @@ enum sm_err flow_run(struct flow *f, uint64_t *out_ns)
     SM_TRY(e);
     *out_ns = ns;
     return SM_OK;
+}
+
+static uint64_t cpu_of(clockid_t clock)
+{
+    struct timespec t = {0};
+    (void)clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+uint64_t flow_cpu_ns(const struct flow *f)
+{
+    uint64_t sum = cpu_of(CLOCK_PROCESS_CPUTIME_ID);
+    for (unsigned i = 0; i < f->pid_n; i++) {
+        clockid_t clock;
+        if (clock_getcpuclockid(f->pids[i], &clock) == 0) {
+            sum += cpu_of(clock);
+        }
+    }
+    return sum;
 }
 
 void flow_close(struct flow *f)

@@ -38,4 +38,7 @@ struct flow_cfg {
 struct flow;
 enum sm_err flow_open(const struct flow_cfg *cfg, struct flow **out) SM_MUST;
 enum sm_err flow_run(struct flow *f, uint64_t *out_ns) SM_MUST;
+/* Processor time of all its processes so far, this one included: what it costs, also when
+ * others use the machine. */
+uint64_t flow_cpu_ns(const struct flow *f);
 void flow_close(struct flow *f); /* NULL is fine */
