@@ -60,7 +60,9 @@ void sm_timer_free(struct sm_timer *t);
 struct sm_stream;
 
 struct sm_stream_ops {
-    void (*read)(void *ctx, struct sm_view bytes); /* bytes live until it returns */
+    void (*read)(void *ctx, struct sm_view bytes); /* bytes live until it returns, and are the
+                                                      callee's to change, as a tunnel does
+                                                      that opens them where they lie */
     void (*closed)(void *ctx, enum sm_err why);    /* once; CLOSED = orderly end.  Nothing can
                                                       be read or written now; free it. */
     void (*connected)(void *ctx); /* may be NULL: the socket is connected already */

@@ -49,19 +49,10 @@ static void report_written(struct conn *c)
 static void on_conn_read(void *ctx, struct sm_view bytes)
 {
     struct conn *c = ctx;
-    struct net *n = c->net;
-    if (bytes.n > n->scratch_cap) {
-        uint8_t *p = realloc(n->scratch, bytes.n);
-        if (p == NULL) {
-            return; /* the tunnel sees a gap and goes down */
-        }
-        n->scratch = p;
-        n->scratch_cap = bytes.n;
-    }
-    memcpy(n->scratch, bytes.p, bytes.n);
-    net_step(n,
-             &(struct sm_event){
-                 .kind = SM_EV_BYTES, .conn = c->id, .input = n->scratch, .input_n = bytes.n});
+    net_step(c->net, &(struct sm_event){.kind = SM_EV_BYTES,
+                                        .conn = c->id,
+                                        .input = (uint8_t *)(uintptr_t)bytes.p,
+                                        .input_n = bytes.n});
 }
 
 static void on_conn_closed(void *ctx, enum sm_err why)
@@ -664,7 +655,6 @@ static void stop(void *ctx)
     sm_timer_free(n->timer);
     sm_node_free(n->node);
     free(n->waiting);
-    free(n->scratch);
     sm_wipe(n, sizeof *n);
 }
 

@@ -100,8 +100,6 @@ struct net {
     unsigned n_listeners;
     struct sm_ipc_publish *waiting;
     size_t n_waiting;
-    uint8_t *scratch; /* input is opened in place, so the core gets a copy it may overwrite */
-    size_t scratch_cap;
     size_t passport_of; /* length of the node record the endpoints' passports were made of */
     uint64_t passport_seq;
     struct sm_wall record_since;
