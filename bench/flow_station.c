@@ -271,20 +271,21 @@ static void pump(struct station *s)
     }
 }
 
-/* True when there is more to send and the stream did not have to wait, so that nothing but us
- * will begin the next turn. */
+/* True when something moved and there is more to send: nothing but us may begin the next turn.
+ * When nothing moves the socket is full, and the stream will tell. */
 static bool turn_end(struct end *e)
 {
     if (e->t == NULL) {
         return false;
     }
-    bool was_idle = sm_stream_queued(e->stream) == 0;
+    uint64_t handed = e->handed, told = e->told;
     report_written(e);
     if (sm_is_due(sm_tunnel_deadline(e->t), e->st->now)) {
         sm_tunnel_tick(e->t, e->st->now);
     }
     drain(e);
-    return was_idle && (waiting(e) > 0 || e->st->left > 0);
+    bool has_moved = e->handed != handed || e->told != told;
+    return has_moved && (waiting(e) > 0 || e->st->left > 0);
 }
 
 static void on_turn(void *ctx)
@@ -427,7 +428,7 @@ enum sm_err station_pass(struct station *s)
     s->left = s->mesh->cfg.bytes;
     s->got = 0;
     sm_timer_at(s->limit, sm_after(sm_clock_mono(), PASS_LIMIT));
-    on_turn(s); /* the turn below begins by waiting */
+    sm_loop_again(s->loop); /* there is something to begin with */
     while (s->got < FLOW_ANSWER && s->err == SM_OK) {
         sm_loop_turn(s->loop, true);
     }
