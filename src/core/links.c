@@ -266,6 +266,18 @@ static void dial(struct sm_node *n, int peer_index)
                      .kind = SM_ACT_DIAL, .conn = conn, .addr = n->peers[peer_index].addr});
 }
 
+/* A node's new record came by others: if we dial it, it is back, and the pause is over. */
+void links_heard_of(struct sm_node *n, const struct sm_node_id *id)
+{
+    for (unsigned i = 0; i < n->cfg.n_peers; i++) {
+        struct peer *p = &n->peers[i];
+        if (p->is_known && sm_node_id_eq(&p->node, id) && !is_dialled_already(n, (int)i)) {
+            struct sm_mono soon = sm_after(n->now, jittered(n, BACKOFF_MIN));
+            p->dial_at = sm_earlier(p->dial_at, soon);
+        }
+    }
+}
+
 void links_tick(struct sm_node *n)
 {
     for (unsigned i = 0; i < n->n_links; i++) {

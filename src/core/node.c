@@ -566,6 +566,7 @@ static bool take_route(struct sm_node *n, const struct sm_route_out *o, struct s
     case SM_ROUTE_NODE_LEARNED:
         sm_dht_contact(n->dht, n->now, &o->id, DHT_GRADE);
         links_peer_record(n, o->record);
+        links_heard_of(n, &o->id);
         node_trace(n, SM_TRACE_NODE_LEARNED, 0, &o->id, SM_OK, o->record->owner);
         return false;
     case SM_ROUTE_FLOOD:

@@ -144,6 +144,7 @@ struct link *links_find(struct sm_node *n, uint32_t conn);
 struct link *links_of_node(struct sm_node *n, struct sm_hop hop); /* up, or NULL */
 void links_self_record(struct sm_node *n); /* it was renewed */
 void links_peer_record(struct sm_node *n, const struct sm_node_record *rec); /* verified */
+void links_heard_of(struct sm_node *n, const struct sm_node_id *id);
 void links_tick(struct sm_node *n);
 struct sm_mono links_deadline(const struct sm_node *n);
 /* One step of draining the tunnels; true with *out set when it made an action, true in
