@@ -106,6 +106,26 @@ static void every_unit_gets_one_result(void)
     sm_job_free(w.job);
 }
 
+static void an_attempt_out_of_time_takes_its_worker_out_and_says_so(void)
+{
+    struct world w = world_of(1, SM_S(10));
+    struct sm_job_out o;
+    sm_job_worker_up(w.job, w.now, 0);
+    T_TRUE(sm_job_next(w.job, &o));
+    T_EQ(o.what, SM_JOB_RUN);
+    w.now = sm_after(w.now, SM_S(10));
+    sm_job_tick(w.job, w.now);
+    T_TRUE(sm_job_next(w.job, &o));
+    T_EQ(o.what, SM_JOB_CANCEL);
+    T_EQ(o.err, SM_E_TIMEOUT); /* not a hedge that lost: the user of the driver must know */
+    T_TRUE(!sm_job_next(w.job, &o));
+    sm_job_worker_up(w.job, w.now, 1);
+    T_TRUE(sm_job_next(w.job, &o));
+    T_EQ(o.what, SM_JOB_RUN);
+    T_EQ(o.worker, 1);
+    sm_job_free(w.job);
+}
+
 static void a_lost_worker_s_unit_runs_elsewhere_and_its_late_result_is_stale(void)
 {
     struct world w = world_of(UNITS, SM_S(60));
@@ -193,6 +213,7 @@ int main(int argc, char **argv)
         T_CASE(a_lost_worker_s_unit_runs_elsewhere_and_its_late_result_is_stale),
         T_CASE(a_slow_worker_is_hedged_and_cancelled),
         T_CASE(an_attempt_out_of_time_is_lost),
+        T_CASE(an_attempt_out_of_time_takes_its_worker_out_and_says_so),
         T_CASE(a_faulty_module_fails_the_job_after_a_second_opinion),
         T_CASE(a_job_without_units_is_done),
     };

@@ -63,7 +63,7 @@ enum phase { PHASE_SCAN, PHASE_RUN };
 struct sm_job_io {
     struct sm_job_io_cfg cfg;
     struct sm_holders holders;
-    uint8_t module_hash[32], client_dh[32];
+    uint8_t module_hash[32], args_hash[32], client_dh[32];
     struct sm_timer *timer;
     struct sm_job *driver;
     enum phase phase;
@@ -76,8 +76,9 @@ struct sm_job_io {
     unsigned n_workers;
     uint64_t *quotes; /* before each unit's first byte, for CSV */
     struct result *results;
-    size_t output_bytes;
-    unsigned waiting; /* calls whose context is ours */
+    size_t output_bytes; /* of results kept and coming in */
+    uint64_t fence_top;  /* the highest that was used, in either phase */
+    unsigned waiting;    /* calls whose context is ours */
     char words[WORDS];
     enum sm_err fault;
     uint8_t *scratch;
@@ -88,10 +89,17 @@ struct sm_job_io {
 void job_drive(struct sm_job_io *j); /* do what the driver wants now */
 void job_finish(struct sm_job_io *j, enum sm_err err, const char *reason); /* once counts */
 void job_note(struct sm_job_io *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* Every callback begins with this: false when the job is over and nothing is to be done. */
+/* Callbacks of the job's own calls begin with this: false when there is nothing to do. */
 bool job_back(struct sm_job_io *j);
+/* Ask a SEE about the attempt it works on now.  done() comes only while the job goes on and the
+ * worker is still in this state and at this attempt: what answers for an attempt that was given
+ * up must not be taken for its successor's. */
+typedef void job_answer_fn(struct worker *w, enum sm_err err, struct sm_view body);
 enum sm_err job_ask_see(struct worker *w, struct sm_view body, struct sm_dur deadline,
-                        sm_mesh_done_fn *done) SM_MUST;
+                        job_answer_fn *done) SM_MUST;
+/* End the instance, as far as it can be told. */
+void job_stop_see(struct sm_job_io *j, unsigned node, uint32_t ep);
+void job_drop_incoming(struct worker *w);
 uint32_t job_number(const struct worker *w);
 const char *job_owner(const struct worker *w);
 void job_observe(struct worker *w, enum sm_trust_kind kind);

@@ -38,7 +38,6 @@ const char *job_owner(const struct worker *w)
 
 /* -- calls ------------------------------------------------------------------------------- */
 
-/* Every callback begins with this: false when the job is over and nothing is to be done. */
 bool job_back(struct sm_job_io *j)
 {
     j->waiting--;
@@ -49,13 +48,63 @@ bool job_back(struct sm_job_io *j)
     return !j->is_over;
 }
 
-enum sm_err job_ask_see(struct worker *w, struct sm_view body, struct sm_dur deadline,
-                        sm_mesh_done_fn *done)
+/* One question to a SEE. */
+struct question {
+    struct worker *worker;
+    enum worker_state state;
+    uint64_t fence;
+    job_answer_fn *done;
+};
+
+static void on_see_answer(void *ctx, enum sm_err err, struct sm_view body)
 {
-    SM_TRY(sm_mesh_request(w->job->cfg.mesh, w->addr, w->dh_key, SM_SERVICE_UNIT, body,
-                           deadline, done, w));
+    struct question q = *(struct question *)ctx;
+    struct worker *w = q.worker;
+    free(ctx);
+    if (job_back(w->job) && w->state == q.state && w->fence == q.fence) {
+        q.done(w, err, body);
+    }
+}
+
+enum sm_err job_ask_see(struct worker *w, struct sm_view body, struct sm_dur deadline,
+                        job_answer_fn *done)
+{
+    struct question *q = malloc(sizeof *q);
+    if (q == NULL) {
+        return SM_E_NOMEM;
+    }
+    *q = (struct question){w, w->state, w->fence, done};
+    enum sm_err e = sm_mesh_request(w->job->cfg.mesh, w->addr, w->dh_key, SM_SERVICE_UNIT, body,
+                                    deadline, on_see_answer, q);
+    if (e != SM_OK) {
+        free(q);
+        return e;
+    }
     w->job->waiting++;
     return SM_OK;
+}
+
+void job_stop_see(struct sm_job_io *j, unsigned node, uint32_t ep)
+{
+    uint8_t body[8];
+    struct sm_wr wr = sm_wr_init(body, sizeof body);
+    sm_see_stop_write(&wr, ep);
+    enum sm_err e =
+        sm_mesh_request(j->cfg.mesh, (struct sm_addr){j->nodes[node].hop, SM_EP_NODE},
+                        j->nodes[node].record.dh_key, SM_SERVICE_SEE, sm_view_of(body, wr.n),
+                        PIECE_DEADLINE, NULL, NULL);
+    (void)e; /* an idle instance ends by itself */
+}
+
+void job_drop_incoming(struct worker *w)
+{
+    struct sm_job_io *j = w->job;
+    struct incoming *in = &j->incoming[job_number(w)];
+    if (in->is_used) {
+        j->output_bytes -= in->r.output_n;
+        free(in->r.output);
+    }
+    *in = (struct incoming){0};
 }
 
 uint32_t job_number(const struct worker *w)
@@ -86,10 +135,12 @@ void job_lose(struct worker *w, enum sm_err err, const char *what)
         return;
     }
     bool was_ready = w->state == WORKER_READY;
+    if (was_ready || w->state == WORKER_LOADING) {
+        job_stop_see(j, w->node, w->addr.ep); /* its slot is of use to others */
+    }
     w->state = WORKER_GONE;
-    j->incoming[job_number(w)].is_used = false;
-    free(j->incoming[job_number(w)].r.output);
-    j->incoming[job_number(w)].r = (struct result){0};
+    w->is_busy = false;
+    job_drop_incoming(w);
     bool is_full = err == SM_E_BUSY || err == SM_E_UNSUPPORTED || err == SM_E_LIMIT;
     bool is_news = !j->is_full[w->node];
     if (is_full || err == SM_E_UNREACHABLE || err == SM_E_TIMEOUT) {
@@ -124,7 +175,7 @@ static enum sm_err new_driver(struct sm_job_io *j, enum phase phase)
     struct sm_job_cfg cfg = {
         .units = j->cfg.units,
         .workers_max = SM_JOB_WORKERS_MAX,
-        .fence_base = j->cfg.fence_base,
+        .fence_base = j->fence_top, /* no fence of the scan is one of the run's */
         .attempt_limit = {RUN_GRACE.ns + SM_MS(j->cfg.wall_ms).ns + SM_S(5).ns}};
     sm_job_free(j->driver);
     j->phase = phase;
@@ -164,6 +215,10 @@ static void cancel_attempt(struct sm_job_io *j, const struct sm_job_out *o)
         return;
     }
     w->is_busy = false;
+    if (o->err == SM_E_TIMEOUT) {
+        job_lose(w, o->err, "took too long over a unit");
+        return;
+    }
     sm_unit_piece_write(&wr, SM_UNIT_CANCEL,
                         &(struct sm_unit_piece){.unit = o->unit, .fence = o->fence});
     enum sm_err e = sm_mesh_request(j->cfg.mesh, w->addr, w->dh_key, SM_SERVICE_UNIT,
@@ -176,6 +231,7 @@ static void run_attempt(struct sm_job_io *j, const struct sm_job_out *o)
     struct worker *w = &j->workers[o->worker];
     w->unit = o->unit;
     w->fence = o->fence;
+    j->fence_top = o->fence > j->fence_top ? o->fence : j->fence_top;
     w->is_busy = true;
     w->has_input = false;
     w->sent = 0;
@@ -277,6 +333,21 @@ static void on_nodes(void *ctx, enum sm_err err, struct sm_view body)
     }
 }
 
+/* As the SEE does for its receipts. */
+static void hash_args(const struct sm_job_io_cfg *cfg, uint8_t out[static 32])
+{
+    struct sm_hash hash;
+    sm_hash_init(&hash, SM_SHA256);
+    for (unsigned i = 0; i < cfg->n_args; i++) {
+        struct sm_view arg = sm_view_str(cfg->args[i]);
+        uint8_t n[4];
+        sm_put_le32(n, (uint32_t)arg.n);
+        sm_hash_add(&hash, sm_view_of(n, sizeof n));
+        sm_hash_add(&hash, arg);
+    }
+    sm_hash_end(&hash, out);
+}
+
 static enum sm_err alloc(struct sm_job_io *j)
 {
     j->nodes = calloc(SM_MESH_NODES_MAX, sizeof *j->nodes);
@@ -310,10 +381,12 @@ enum sm_err sm_job_io_start(const struct sm_job_io_cfg *cfg, struct sm_job_io **
         return SM_E_NOMEM;
     }
     j->cfg = *cfg;
+    j->fence_top = cfg->fence_base;
     if (cfg->holders != NULL) {
         j->holders = *cfg->holders;
     }
     sm_sha256(cfg->module, j->module_hash);
+    hash_args(cfg, j->args_hash);
     memcpy(j->client_dh, sm_mesh_dh_key(cfg->mesh), sizeof j->client_dh);
     enum sm_err e = alloc(j);
     if (e != SM_OK) {
@@ -358,17 +431,10 @@ void sm_job_io_free(struct sm_job_io *j)
     }
     j->is_over = j->is_freed = true;
     for (unsigned i = 0; i < j->n_workers; i++) {
-        struct worker *w = &j->workers[i];
-        uint8_t body[8];
-        struct sm_wr wr = sm_wr_init(body, sizeof body);
-        if (w->state != WORKER_READY && w->state != WORKER_LOADING) {
-            continue;
+        const struct worker *w = &j->workers[i];
+        if (w->state == WORKER_READY || w->state == WORKER_LOADING) {
+            job_stop_see(j, w->node, w->addr.ep);
         }
-        sm_see_stop_write(&wr, w->addr.ep);
-        enum sm_err e = sm_mesh_request(j->cfg.mesh, (struct sm_addr){w->addr.node, SM_EP_NODE},
-                                        j->nodes[w->node].record.dh_key, SM_SERVICE_SEE,
-                                        sm_view_of(body, wr.n), PIECE_DEADLINE, NULL, NULL);
-        (void)e; /* an idle instance ends by itself */
     }
     release(j);
 }
@@ -419,15 +485,25 @@ unsigned sm_job_io_sees(const struct sm_job_io *j, unsigned *out_compiled,
     return n;
 }
 
+/* When a passport's ENDPOINT record began. */
+static enum sm_err birth_of(struct sm_view passport, struct sm_endpoint_record *out)
+{
+    struct sm_view node, endpoint;
+    SM_TRY(sm_passport_read(passport, &node, &endpoint));
+    return sm_endpoint_record_read(endpoint, out);
+}
+
 enum sm_err sm_receipt_check(const struct sm_anchor *anchor, struct sm_view receipt,
                              struct sm_view passport, struct sm_receipt *out,
                              struct sm_passport *see)
 {
     struct sm_receipt r;
     struct sm_passport p;
+    struct sm_endpoint_record ep;
     SM_TRY(sm_receipt_read(receipt, &r));
-    /* Checked as of when it was signed: keys that have expired since do not undo it. */
-    SM_TRY(sm_passport_verify(sm_suite_real(), anchor, r.head.not_before, passport, &p));
+    SM_TRY(birth_of(passport, &ep));
+    SM_TRY(sm_passport_verify(sm_suite_real(), anchor, ep.head.not_before, passport, &p));
+    SM_TRY(sm_record_times(&ep.head, r.head.not_before));
     SM_TRY(sm_record_verify(sm_suite_real(), anchor, r.head.not_before, receipt,
                             SM_RECORD_RECEIPT, p.sign_key));
     if (p.kind != SM_ENDPOINT_SEE || !sm_addr_eq(p.addr, r.see)) {

@@ -7,14 +7,10 @@
 
 static void load_module(struct worker *w);
 
-static void on_loaded(void *ctx, enum sm_err err, struct sm_view body)
+static void on_loaded(struct worker *w, enum sm_err err, struct sm_view body)
 {
-    struct worker *w = ctx;
     struct sm_job_io *j = w->job;
     struct sm_unit_ready ready;
-    if (!job_back(j) || w->state != WORKER_LOADING) {
-        return;
-    }
     if (err == SM_E_MODULE || err == SM_E_COMPILE) {
         /* The module's own fault: every node would say the same. */
         int n = body.n < WORDS - 1 ? (int)body.n : WORDS - 1;
@@ -81,6 +77,10 @@ static enum sm_err take_passport(struct worker *w, struct sm_view body)
 static void on_started(void *ctx, enum sm_err err, struct sm_view body)
 {
     struct worker *w = ctx;
+    struct sm_see_started late;
+    if (w->job->is_over && err == SM_OK && sm_see_started_read(body, &late) == SM_OK) {
+        job_stop_see(w->job, w->node, late.ep); /* it came too late to be of use */
+    }
     if (!job_back(w->job)) {
         return;
     }

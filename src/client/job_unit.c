@@ -63,20 +63,28 @@ static bool is_gone(enum sm_err err)
            err == SM_E_AUTH || err == SM_E_NOTFOUND;
 }
 
-static enum sm_err check_receipt(struct worker *w, const struct incoming *in)
+/* Is it about what we asked for, and what came? */
+static enum sm_err check_receipt(const struct worker *w, const struct incoming *in)
 {
+    const struct sm_job_io *j = w->job;
     struct sm_receipt r;
     struct sm_view receipt = sm_view_of(in->r.receipt, in->r.receipt_n);
     uint8_t hash[32];
     SM_TRY(sm_receipt_read(receipt, &r));
-    SM_TRY(sm_record_verify(sm_suite_real(), sm_mesh_anchor(w->job->cfg.mesh), sm_clock_wall(),
+    SM_TRY(sm_record_verify(sm_suite_real(), sm_mesh_anchor(j->cfg.mesh), sm_clock_wall(),
                             receipt, SM_RECORD_RECEIPT, w->sign_key));
-    sm_sha256(sm_view_of(in->r.output, in->r.output_n), hash);
-    if (memcmp(r.job, w->job->cfg.job_id, sizeof r.job) != 0 || r.unit != in->unit ||
+    if (memcmp(r.job, j->cfg.job_id, sizeof r.job) != 0 || r.unit != in->unit ||
         r.fence != in->fence || !sm_addr_eq(r.see, w->addr) ||
-        memcmp(r.module, w->job->module_hash, 32) != 0) {
+        memcmp(r.module, j->module_hash, 32) != 0 || memcmp(r.args, j->args_hash, 32) != 0) {
         return SM_E_AUTH;
     }
+    if (j->cfg.inputs != NULL) {
+        sm_sha256(j->cfg.inputs[in->unit], hash);
+        if (memcmp(r.input, hash, 32) != 0) {
+            return SM_E_HASH;
+        }
+    }
+    sm_sha256(sm_view_of(in->r.output, in->r.output_n), hash);
     return memcmp(r.output, hash, 32) == 0 ? SM_OK : SM_E_HASH;
 }
 
@@ -89,7 +97,6 @@ static void take_result(struct worker *w)
     enum sm_err e = check_receipt(w, in);
     if (e != SM_OK) {
         job_observe(w, SM_TRUST_BAD_HASH);
-        w->is_busy = false;
         job_lose(w, e, "its receipt does not fit its result");
         return;
     }
@@ -99,28 +106,22 @@ static void take_result(struct worker *w)
         j->results[w->unit] = in->r;
         j->results[w->unit].is_done = true;
         j->results[w->unit].worker = job_number(w);
-        in->r = (struct result){0};
+        *in = (struct incoming){0}; /* its bytes are the unit's now */
         job_observe(w, SM_TRUST_OK);
         announce(w, SM_TASK_DONE);
     } else {
-        j->output_bytes -= in->r.output_n;
-        free(in->r.output);
+        job_drop_incoming(w);
     }
-    in->r = (struct result){0};
-    in->is_used = false;
     job_drive(j);
 }
 
-static void on_output(void *ctx, enum sm_err err, struct sm_view body)
+static void on_output(struct worker *w, enum sm_err err, struct sm_view body)
 {
-    struct worker *w = ctx;
-    struct sm_job_io *j = w->job;
-    struct incoming *in = &j->incoming[job_number(w)];
-    if (!job_back(j) || w->state != WORKER_READY || !in->is_used || in->fence != w->fence) {
+    struct incoming *in = &w->job->incoming[job_number(w)];
+    if (!in->is_used) {
         return;
     }
     if (err != SM_OK || body.n == 0 || body.n > in->r.output_n - in->r.have) {
-        w->is_busy = false;
         job_lose(w, err != SM_OK ? err : SM_E_MALFORMED, "its result could not be fetched");
         return;
     }
@@ -143,7 +144,6 @@ static void ask_output(struct worker *w)
         &(struct sm_unit_piece){.unit = in->unit, .fence = in->fence, .offset = in->r.have});
     enum sm_err e = job_ask_see(w, sm_view_of(body, wr.n), PIECE_DEADLINE, on_output);
     if (e != SM_OK) {
-        w->is_busy = false;
         job_lose(w, e, "its result could not be asked for");
     }
 }
@@ -166,17 +166,44 @@ static void module_fault(struct worker *w, const struct sm_unit_result *r)
     attempt_lost(w, j->fault, SM_JOB_END_FAULT);
 }
 
-static void on_ran(void *ctx, enum sm_err err, struct sm_view body)
+/* Room for a result, with what came of it at once. */
+static enum sm_err begin_result(struct worker *w, const struct sm_unit_result *r)
 {
-    struct worker *w = ctx;
+    struct sm_job_io *j = w->job;
+    struct incoming *in = &j->incoming[job_number(w)];
+    job_drop_incoming(w);
+    if (r->output_n > j->cfg.output_bytes_max - j->output_bytes) {
+        snprintf(j->words, sizeof j->words, "the results take more than %zu bytes",
+                 j->cfg.output_bytes_max);
+        return SM_E_LIMIT;
+    }
+    uint8_t *output = malloc((size_t)r->output_n + 1);
+    if (output == NULL) {
+        snprintf(j->words, sizeof j->words, "%s", sm_err_words(SM_E_NOMEM));
+        return SM_E_NOMEM;
+    }
+    *in = (struct incoming){.is_used = true,
+                            .unit = w->unit,
+                            .fence = w->fence,
+                            .r = {.output = output,
+                                  .output_n = (size_t)r->output_n,
+                                  .have = r->output.n,
+                                  .input_n = r->input_n,
+                                  .run_ms = r->run_ms,
+                                  .receipt_n = r->receipt.n}};
+    j->output_bytes += in->r.output_n;
+    if (r->output.n > 0) {
+        memcpy(output, r->output.p, r->output.n);
+    }
+    memcpy(in->r.receipt, r->receipt.p, r->receipt.n);
+    return SM_OK;
+}
+
+static void on_ran(struct worker *w, enum sm_err err, struct sm_view body)
+{
     struct sm_job_io *j = w->job;
     struct sm_unit_result r;
-    struct incoming *in = &j->incoming[job_number(w)];
-    if (!job_back(j) || w->state != WORKER_READY) {
-        return;
-    }
     if (is_gone(err)) {
-        w->is_busy = false;
         job_lose(w, err, "is gone");
         return;
     }
@@ -196,31 +223,14 @@ static void on_ran(void *ctx, enum sm_err err, struct sm_view body)
         module_fault(w, &r);
         return;
     }
-    if (r.output_n > j->cfg.output_bytes_max - j->output_bytes ||
-        r.receipt.n > sizeof in->r.receipt) {
-        snprintf(j->words, sizeof j->words, "the results take more than %zu bytes",
-                 j->cfg.output_bytes_max);
-        job_finish(j, SM_E_LIMIT, j->words);
+    if (r.receipt.n == 0 || r.receipt.n > SM_RECEIPT_BYTES) {
+        job_lose(w, SM_E_MALFORMED, "sent a result without a receipt");
         return;
     }
-    free(in->r.output);
-    *in = (struct incoming){.is_used = true, .unit = w->unit, .fence = w->fence};
-    in->r = (struct result){.output = malloc((size_t)r.output_n + 1),
-                            .output_n = (size_t)r.output_n,
-                            .have = r.output.n,
-                            .input_n = r.input_n,
-                            .run_ms = r.run_ms,
-                            .receipt_n = r.receipt.n};
-    if (in->r.output == NULL) {
-        job_finish(j, SM_E_NOMEM, sm_err_words(SM_E_NOMEM));
-        return;
-    }
-    j->output_bytes += in->r.output_n;
-    if (r.output.n > 0) {
-        memcpy(in->r.output, r.output.p, r.output.n);
-    }
-    memcpy(in->r.receipt, r.receipt.p, r.receipt.n);
-    if (in->r.have < in->r.output_n) {
+    e = begin_result(w, &r);
+    if (e != SM_OK) {
+        job_finish(j, e, j->words);
+    } else if (r.output.n < r.output_n) {
         ask_output(w);
     } else {
         take_result(w);
@@ -248,22 +258,19 @@ void job_send_run(struct worker *w)
     sm_wipe(j->scratch, wr.n);
     sm_wipe(&m, sizeof m);
     if (e != SM_OK) {
-        w->is_busy = false;
         job_lose(w, e, "could not be given a unit");
         return;
     }
     announce(w, SM_TASK_RUNNING);
 }
 
-static void on_input(void *ctx, enum sm_err err, struct sm_view body)
+static void on_input(struct worker *w, enum sm_err err, struct sm_view body)
 {
-    struct worker *w = ctx;
     (void)body;
-    if (!job_back(w->job) || w->state != WORKER_READY || !w->is_busy) {
+    if (!w->is_busy) {
         return;
     }
     if (err != SM_OK) {
-        w->is_busy = false;
         job_lose(w, err, "could not take a unit's input");
         return;
     }
@@ -290,22 +297,16 @@ void job_send_input(struct worker *w)
     w->sent += piece.n;
     enum sm_err e = job_ask_see(w, sm_view_of(j->scratch, wr.n), PIECE_DEADLINE, on_input);
     if (e != SM_OK) {
-        w->is_busy = false;
         job_lose(w, e, "could not be given a unit's input");
     }
 }
 
 /* -- CSV: the quotes before each unit ------------------------------------------------------ */
 
-static void on_scanned(void *ctx, enum sm_err err, struct sm_view body)
+static void on_scanned(struct worker *w, enum sm_err err, struct sm_view body)
 {
-    struct worker *w = ctx;
     struct sm_job_io *j = w->job;
-    if (!job_back(j) || w->state != WORKER_READY) {
-        return;
-    }
     if (is_gone(err) || (err == SM_OK && body.n != 8)) {
-        w->is_busy = false;
         job_lose(w, err != SM_OK ? err : SM_E_MALFORMED, "is gone");
         return;
     }
@@ -336,7 +337,6 @@ void job_send_scan(struct worker *w)
     sm_wipe(j->scratch, wr.n);
     sm_wipe(&r, sizeof r);
     if (e != SM_OK) {
-        w->is_busy = false;
         job_lose(w, e, "could not be asked to scan");
     }
 }

@@ -344,9 +344,11 @@ static void expire(struct sm_job *j, struct sm_mono now)
                 !sm_is_due(sm_after(a.since, j->cfg.attempt_limit), now)) {
                 continue;
             }
-            emit(j,
-                 (struct sm_job_out){
-                     .what = SM_JOB_CANCEL, .unit = n, .worker = a.worker, .fence = a.fence});
+            emit(j, (struct sm_job_out){.what = SM_JOB_CANCEL,
+                                        .unit = n,
+                                        .worker = a.worker,
+                                        .fence = a.fence,
+                                        .err = SM_E_TIMEOUT});
             j->workers[a.worker] = (struct worker){.unit = NOBODY};
             attempt_failed(j, n, i, SM_E_TIMEOUT);
         }

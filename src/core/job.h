@@ -37,7 +37,8 @@ struct sm_job_cfg {
 
 enum sm_job_do {
     SM_JOB_RUN = 1, /* run `unit` on `worker` under `fence` */
-    SM_JOB_CANCEL,  /* that attempt is not wanted any more */
+    SM_JOB_CANCEL,  /* that attempt is not wanted any more; err TIMEOUT: it took too long, and
+                       its worker gets nothing more */
     SM_JOB_DONE,    /* every unit has its result */
     SM_JOB_FAILED,  /* err and unit say why */
 };
