@@ -76,8 +76,10 @@ unsigned sm_job_io_sees(const struct sm_job_io *j, unsigned *out_compiled,
 /* Stops the SEEs it started, as far as they can be told. */
 void sm_job_io_free(struct sm_job_io *j);
 
-/* Check a receipt with its SEE's passport: signature, passport, and the times of neither, so
- * that old receipts can be checked; *out and *see are what they say. */
+/* Check a receipt with its SEE's passport, however old both are.  The passport must have been
+ * good when its SEE was born: what the node said of itself later, or no more, does not undo the
+ * SEE's key.  The receipt must be signed by that key, and in its time.  *out and *see are what
+ * they say.  AUTH, CRYPTO, EXPIRED, or an error of their grammar. */
 enum sm_err sm_receipt_check(const struct sm_anchor *anchor, struct sm_view receipt,
                              struct sm_view passport, struct sm_receipt *out,
                              struct sm_passport *see) SM_MUST;
