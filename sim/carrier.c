@@ -18,6 +18,7 @@ enum {
 #define RTO_MAX SM_S(120)
 
 static void carry(struct sim_world *w, struct sim_event *ev);
+static void put_end(struct sim_world *w, struct sim_conn *c, unsigned from);
 
 /* -- table ------------------------------------------------------------------------------- */
 
@@ -341,12 +342,32 @@ static void end_closes(struct sim_world *w, struct sim_conn *c, unsigned end)
     bool may_tell = c->end[end].is_open && m->node != NULL && m->boot == c->end[end].boot;
     uint32_t id = c->end[end].id;
     bool was_dialling = c->is_dialling && end == 0;
-    conn_free(w, c);
+    c->end[end].is_open = false;
+    drop_chunks(&c->way[1 - end]);
+    if (!c->end[1 - end].is_open) {
+        conn_free(w, c);
+    }
     if (may_tell) {
         sim_step(w, m,
                  &(struct sm_event){.kind = was_dialling ? SM_EV_DIALLED : SM_EV_CLOSED,
                                     .conn = id,
                                     .err = SM_E_CLOSED});
+    }
+}
+
+static bool has_end(const struct sim_way *y)
+{
+    return y->tail != NULL && y->tail->is_end;
+}
+
+/* Nobody reads there any more: the kernel resets who sent. */
+static void refuse_bytes(struct sim_world *w, struct sim_conn *c, unsigned from)
+{
+    drop_chunks(&c->way[from]);
+    if (!c->end[from].is_open) {
+        conn_free(w, c);
+    } else if (!has_end(&c->way[1 - from])) {
+        put_end(w, c, 1 - from);
     }
 }
 
@@ -365,13 +386,17 @@ static void deliver(struct sim_world *w, struct sim_conn *c, unsigned from)
         y->tail = y->head == NULL ? NULL : y->tail;
         y->waiting -= k->n;
         w->stats.delivered += k->n;
-        if (c->end[1 - from].is_open) {
-            sim_step(w, m,
-                     &(struct sm_event){.kind = SM_EV_BYTES,
-                                        .conn = c->end[1 - from].id,
-                                        .input = k->p,
-                                        .input_n = k->n});
+        if (!c->end[1 - from].is_open || y->is_cut) {
+            free(k->p);
+            free(k);
+            refuse_bytes(w, c, from);
+            return;
         }
+        sim_step(w, m,
+                 &(struct sm_event){.kind = SM_EV_BYTES,
+                                    .conn = c->end[1 - from].id,
+                                    .input = k->p,
+                                    .input_n = k->n});
         free(k->p);
         free(k);
         c = &w->conns[at]; /* the table may have grown */
@@ -449,6 +474,20 @@ void sim_close(struct sim_world *w, struct sim_machine *m, uint32_t id)
         put_end(w, c, end);
     } else {
         conn_free(w, c);
+    }
+}
+
+/* A middlebox has forgotten the connection: one end is told, the other will learn when it
+ * sends. */
+void sim_forget(struct sim_world *w, uint32_t conn, unsigned told)
+{
+    struct sim_conn *c = &w->conns[conn];
+    for (unsigned end = 0; end < 2; end++) {
+        drop_chunks(&c->way[end]);
+        c->way[end].is_cut = true;
+    }
+    if (c->end[told].is_open) {
+        put_end(w, c, 1 - told);
     }
 }
 

@@ -116,7 +116,12 @@ static void on_kill(struct sim_world *w, struct sim_event *ev)
     }
     uint32_t i = w->n_conns > 0 ? (uint32_t)sm_rng_below(&w->faults, w->n_conns) : 0;
     if (i < w->n_conns && w->conns[i].is_used && !w->conns[i].is_dialling) {
-        sim_reset(w, i);
+        unsigned how = (unsigned)sm_rng_below(&w->faults, 4);
+        if (how < 2) {
+            sim_forget(w, i, how);
+        } else {
+            sim_reset(w, i);
+        }
         w->stats.kills++;
     }
     again(w, ev, w->opts.kill_every_ms);

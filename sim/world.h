@@ -151,7 +151,7 @@ struct sim_way {
     size_t waiting; /* bytes in chunks */
     uint64_t handed, told;
     struct sm_mono busy_until, last_due;
-    bool is_scheduled, is_stalled;
+    bool is_scheduled, is_stalled, is_cut;
     struct sm_mono stalled_at;
 };
 struct sim_end {
@@ -314,8 +314,9 @@ void sim_dial(struct sim_world *w, struct sim_machine *m, uint32_t id,
               const struct sm_net_addr *addr);
 void sim_send(struct sim_world *w, struct sim_machine *m, uint32_t id, struct sm_view bytes);
 void sim_close(struct sim_world *w, struct sim_machine *m, uint32_t id);
-void sim_written(struct sim_world *w, struct sim_machine *m); /* after each drain */
-void sim_reset(struct sim_world *w, uint32_t conn);           /* both ends learn */
+void sim_written(struct sim_world *w, struct sim_machine *m);       /* after each drain */
+void sim_reset(struct sim_world *w, uint32_t conn);                 /* both ends learn */
+void sim_forget(struct sim_world *w, uint32_t conn, unsigned told); /* one end learns */
 void sim_cut_all(struct sim_world *w, struct sim_machine *m, bool is_silent);
 void sim_healed(struct sim_world *w); /* retransmissions get through again */
 void sim_conns_done(struct sim_world *w);

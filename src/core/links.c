@@ -2,8 +2,9 @@
 /* The tunnels of a node: dialling, accepting, one per neighbour, and draining them.
  *
  * Two nodes that dial each other would have two tunnels.  Both ends keep the one dialled by
- * the smaller node id, so they agree without talking; only when the peer has a new key, and
- * so was restarted, the newer tunnel always wins. */
+ * the smaller node id, so they agree without talking.  Only when the older one is a leftover
+ * the newer tunnel always wins: the peer has a new key, and so was restarted, or the same end
+ * dialled again, which it does when it has lost the older one. */
 #include "core/node_int.h"
 
 #include <assert.h>
@@ -152,7 +153,8 @@ static void end_link(struct link *l, enum sm_err err, const char *why)
 static bool settle_double(struct link *old, struct link *new, bool new_is_preferred)
 {
     bool was_restarted = memcmp(old->peer_dh, new->peer_dh, sizeof old->peer_dh) != 0;
-    if (was_restarted || new_is_preferred) {
+    bool is_redialled = (old->peer_index >= 0) == (new->peer_index >= 0);
+    if (was_restarted || is_redialled || new_is_preferred) {
         end_link(old, SM_E_EXISTS, "a newer tunnel to this node is up");
         return true;
     }
