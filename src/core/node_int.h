@@ -142,7 +142,7 @@ void links_accepted(struct sm_node *n, uint32_t conn);
 void links_closed(struct sm_node *n, uint32_t conn);
 struct link *links_find(struct sm_node *n, uint32_t conn);
 struct link *links_of_node(struct sm_node *n, struct sm_hop hop); /* up, or NULL */
-void links_self_record(struct sm_node *n); /* it was renewed */
+void links_self_record(struct sm_node *n);                        /* it was renewed */
 void links_peer_record(struct sm_node *n, const struct sm_node_record *rec); /* verified */
 void links_heard_of(struct sm_node *n, const struct sm_node_id *id);
 void links_tick(struct sm_node *n);
