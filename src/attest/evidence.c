@@ -79,6 +79,13 @@ void sm_reasons_add(struct sm_reasons *why, enum sm_reason_code code, const char
     (void)snprintf(r->want, sizeof r->want, "%s", want);
 }
 
+void sm_reasons_append(struct sm_reasons *why, const struct sm_reasons *more)
+{
+    for (size_t i = 0; i < more->n && why->n < SM_COUNT(why->r); i++) {
+        why->r[why->n++] = more->r[i];
+    }
+}
+
 static void hex_cut(struct sm_view v, char out[static SM_REASON_TEXT])
 {
     size_t most = (SM_REASON_TEXT - 1) / 2;
@@ -143,17 +150,19 @@ enum sm_err sm_evidence_verify(const struct sm_suite *suite, const struct sm_att
 }
 
 /* Equal, and said at all: a length of 0 matches nothing. */
-static void appraise_bytes(enum sm_reason_code code, const char *field, struct sm_view got,
+static bool appraise_bytes(enum sm_reason_code code, const char *field, struct sm_view got,
                            struct sm_view want, struct sm_reasons *why)
 {
-    if (got.n != want.n || got.n == 0 || !sm_secret_eq(got.p, want.p, got.n)) {
+    bool is_equal = got.n == want.n && got.n > 0 && sm_secret_eq(got.p, want.p, got.n);
+    if (!is_equal) {
         sm_reasons_add_hex(why, code, field, got, want);
     }
+    return is_equal;
 }
 
-static void appraise_report_data(const struct sm_claims *c,
-                                 const uint8_t report_data[static SM_REPORT_DATA],
-                                 struct sm_reasons *why)
+bool sm_appraise_report_data(const struct sm_claims *c,
+                             const uint8_t report_data[static SM_REPORT_DATA],
+                             struct sm_reasons *why)
 {
     uint8_t hash[SM_REPORT_DATA_HASH];
     struct sm_view want = sm_view_of(report_data, SM_REPORT_DATA);
@@ -161,8 +170,8 @@ static void appraise_report_data(const struct sm_claims *c,
         sm_sha256(want, hash);
         want = sm_view_of(hash, sizeof hash);
     }
-    appraise_bytes(SM_REASON_REPORT_DATA, "report_data",
-                   sm_view_of(c->report_data, c->report_data_n), want, why);
+    return appraise_bytes(SM_REASON_REPORT_DATA, "report_data",
+                          sm_view_of(c->report_data, c->report_data_n), want, why);
 }
 
 static void appraise_time(const struct sm_claims *c, struct sm_wall now, struct sm_reasons *why)
@@ -198,10 +207,10 @@ enum sm_err sm_appraise(const struct sm_anchor *a, struct sm_wall now,
     if (a->env != SM_ENV_DEV && claims->is_debug) {
         sm_reasons_add(why, SM_REASON_DEBUG, "debug", "true", "false");
     }
-    appraise_report_data(claims, report_data, why);
-    appraise_bytes(SM_REASON_MEASUREMENT, "measurement",
-                   sm_view_of(claims->measurement, claims->measurement_n),
-                   sm_view_of(who->measurement, 48), why);
+    (void)sm_appraise_report_data(claims, report_data, why);
+    (void)appraise_bytes(SM_REASON_MEASUREMENT, "measurement",
+                         sm_view_of(claims->measurement, claims->measurement_n),
+                         sm_view_of(who->measurement, 48), why);
     appraise_time(claims, now, why);
     return why->n == before ? SM_OK : SM_E_REFUSED;
 }

@@ -98,6 +98,7 @@ struct sm_claims {
     bool is_hw_rooted;
     bool has_issued_at; /* some platforms have no clock: binding is their freshness */
     struct sm_wall issued_at;
+    bool has_crl; /* the maker's revocation list was there and says nothing against it */
     struct sm_wall not_after; /* the earliest end of what it was checked against; 0: none */
 
     uint32_t svn; /* GUEST_SVN, ISVSVN */
@@ -170,6 +171,11 @@ enum sm_err sm_evidence_verify(const struct sm_suite *suite, const struct sm_att
                                struct sm_view evidence, struct sm_claims *out,
                                struct sm_reasons *why) SM_MUST;
 
+/* Whether the platform was given this report data, itself or its hash; else the reason. */
+bool sm_appraise_report_data(const struct sm_claims *c,
+                             const uint8_t report_data[static SM_REPORT_DATA],
+                             struct sm_reasons *why);
+
 /* Adds every reason to why, not only the first. */
 enum sm_err sm_appraise(const struct sm_anchor *a, struct sm_wall now,
                         const struct sm_attester *who, const struct sm_claims *claims,
@@ -185,6 +191,8 @@ enum sm_err sm_evidence_check(const struct sm_suite *suite, const struct sm_anch
 
 /* "platform got software want snp, tdx or tpm; debug got true want false", cut to fit. */
 void sm_reasons_text(const struct sm_reasons *why, char *out, size_t cap);
+
+void sm_reasons_append(struct sm_reasons *why, const struct sm_reasons *more);
 
 /* For verifiers: add one reason; as hexadecimal; as numbers. */
 void sm_reasons_add(struct sm_reasons *why, enum sm_reason_code code, const char *field,

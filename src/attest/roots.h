@@ -32,8 +32,8 @@ const struct sm_root_pin *sm_root_pin(enum sm_root root);
 #define SM_TRUST_TPM_MAX 8u /* a cloud has one or two, a fleet a few makers of TPMs */
 
 struct sm_trust {
-    struct sm_view root[SM_ROOTS];        /* DER; empty: nothing of that maker is believed */
-    struct sm_view tpm[SM_TRUST_TPM_MAX]; /* DER; roots of AK and EK certificates */
+    struct sm_view root[SM_ROOTS]; /* DER or PEM; empty: nothing of that maker is believed */
+    struct sm_view tpm[SM_TRUST_TPM_MAX]; /* DER or PEM; roots of AK and EK certificates */
     size_t n_tpm;
 };
 

@@ -75,8 +75,9 @@ struct sm_chain_rules {
  * basic constraints, key usage, unknown critical extensions, times of all, and every list in
  * crls against what it covers.  A list that is stale, badly signed, or of none of the issuers
  * in the chain fails: nobody staples those by accident.  The chain may end in the root or
- * below it.  `root` is DER.  not_after gets the earliest end of all certificates and lists.
- * Reasons are added for every failure found: CHAIN, EXPIRED, COLLATERAL, REVOKED. */
+ * below it.  `root` is one certificate, DER or PEM.  not_after gets the earliest end of all
+ * certificates and lists. Reasons are added for every failure found: CHAIN, EXPIRED,
+ * COLLATERAL, REVOKED. */
 enum sm_err sm_chain_verify(const struct sm_chain *chain, struct sm_view root,
                             const struct sm_crl *const *crls, size_t n_crls,
                             const struct sm_chain_rules *rules, struct sm_wall now,

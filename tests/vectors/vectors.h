@@ -36,3 +36,4 @@ bool v_32(struct sm_view v, uint8_t out[static 32]);
 void v_noise(struct tally *t, const json_t *file);
 void v_wycheproof(struct tally *t, const json_t *file);
 void v_cose(struct tally *t, const json_t *file);
+void v_attest(struct tally *t, const json_t *file);
