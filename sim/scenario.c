@@ -37,10 +37,10 @@ static void set_relay_kill(struct sim_opts *o, struct sm_rng *rng)
 static void set_lossy(struct sim_opts *o, struct sm_rng *rng)
 {
     (void)rng;
-    o->stall_ppm = 20000;
+    o->stall_ppm = 10000;
     o->reset_ppm = 20;
     o->jitter_us = 20000;
-    o->latency_max_us = 200000;
+    o->latency_max_us = 100000;
     o->rate_kbps = 20000;
     o->kill_every_ms = 5000;
 }
@@ -121,7 +121,7 @@ void sim_scenario_opts(const struct sim_scenario *s, uint64_t seed, unsigned nod
                              .skew_s = 20,
                              .put_every_ms = 2000,
                              .get_every_ms = 1000,
-                             .find_every_ms = 100,
+                             .find_every_ms = 250,
                              .object_bytes = 100000};
     out->length = SM_S(60u * (minutes > 0 ? minutes : s->minutes));
     out->quiet = out->length.ns > SM_S(150).ns ? SM_S(80) : SM_S(60);
@@ -255,6 +255,7 @@ unsigned sim_measure(struct sim_world *w, struct sim_metric out[static SIM_METRI
     count(&t, "pauses", w->stats.pauses);
     count(&t, "connections_killed", w->stats.kills);
     count(&t, "splits", w->stats.splits);
+    count(&t, "lies", w->stats.lies);
     count(&t, "records_checked", w->stats.records_checked);
     count(&t, "paths_checked", w->stats.paths_checked);
     count(&t, "events", w->stats.events);

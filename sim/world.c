@@ -260,6 +260,7 @@ void sim_world_run(struct sim_world *w)
 {
     struct sim_event ev;
     struct sm_mono end = sm_after(w->now, w->opts.length);
+    sim_liars_in(w);
     while (w->trouble == SIM_FINE && sim_queue_pop(&w->queue, &ev)) {
         if (ev.at.ns > end.ns) {
             free(ev.bytes);
@@ -279,6 +280,7 @@ void sim_world_run(struct sim_world *w)
     if (w->trouble == SIM_FINE) {
         sim_check_end(w);
     }
+    sim_liars_in(NULL);
 }
 
 void sim_world_free(struct sim_world *w)

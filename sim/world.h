@@ -337,6 +337,9 @@ void sim_client_probe(struct sim_world *w, struct sim_client *c, uint32_t machin
 void sim_client_probe_end(struct sim_world *w, struct sim_client *c);
 void sim_object_bytes(const struct sim_world *w, uint32_t object, uint8_t *out);
 
+/* liars.c */
+void sim_liars_in(struct sim_world *w);
+
 /* faults.c, work.c, check.c */
 void sim_faults_start(struct sim_world *w);
 void sim_faults_end(struct sim_world *w);
