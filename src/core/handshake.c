@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/handshake.h"
 
+#include "core/door.h"
+
 #include <assert.h>
+#include <string.h>
+
+#define WORK_STEP 2048u /* hashes */
 
 /* One Noise protocol a pattern and cipher; numbers as on the wire. */
 static const char *protocol(enum sm_hand_pattern pattern, enum sm_aead_kind cipher)
@@ -119,8 +124,10 @@ enum sm_err sm_handshake_start(struct sm_handshake *h, struct sm_rng *rng, struc
     SM_TRY(begin_noise(h));
     SM_TRY(sm_noise_write(&h->noise, rng, (struct sm_view){0}, msg, sizeof msg, &n));
     assert(n == hello_bytes(h->pattern));
-    sm_wr_bytes(out, head, sizeof head);
-    sm_wr_bytes(out, msg, n);
+    memcpy(h->hello, head, sizeof head);
+    memcpy(h->hello + sizeof head, msg, n);
+    h->hello_n = sizeof head + n;
+    sm_wr_bytes(out, h->hello, h->hello_n);
     return out->full ? SM_E_LIMIT : SM_OK;
 }
 
@@ -181,13 +188,18 @@ static bool is_retry_right(const struct sm_handshake *h, const struct sm_hand *r
            retry->cipher == cipher_of_pair((uint8_t)h->faster, retry->faster);
 }
 
+/* Only in answer to HELLO: after a message was read there is no way back. */
+static bool waits_for_answer(const struct sm_handshake *h)
+{
+    return h->is_dialer && !h->is_working && !sm_noise_may_write(&h->noise) &&
+           !sm_noise_is_done(&h->noise);
+}
+
 static enum sm_err read_retry(struct sm_handshake *h, struct sm_rng *rng,
                               const struct sm_hand *retry,
                               const uint8_t head[static SM_HAND_HEAD], struct sm_wr *out)
 {
-    /* Only in answer to HELLO: after a message was read there is no way back. */
-    if (!h->is_dialer || sm_noise_may_write(&h->noise) || sm_noise_is_done(&h->noise) ||
-        !is_retry_right(h, retry)) {
+    if (!waits_for_answer(h) || !is_retry_right(h, retry)) {
         return SM_E_MALFORMED;
     }
     if (h->tries >= SM_HANDSHAKE_TRIES) {
@@ -199,12 +211,46 @@ static enum sm_err read_retry(struct sm_handshake *h, struct sm_rng *rng,
     return sm_handshake_start(h, rng, out);
 }
 
+/* Once: the answer to ADMIT is that of a responder who has let us in, or none. */
+static enum sm_err take_cookie(struct sm_handshake *h, struct sm_rng *rng, struct sm_view body)
+{
+    if (!waits_for_answer(h) || h->has_cookie || h->tries > 1) {
+        return SM_E_MALFORMED;
+    }
+    SM_TRY(sm_cookie_read(body, &h->cookie));
+    h->has_cookie = true;
+    h->is_working = true;
+    h->nonce = sm_rng_u64(rng);
+    return SM_OK;
+}
+
+bool sm_handshake_has_work(const struct sm_handshake *h)
+{
+    return h->is_working;
+}
+
+enum sm_err sm_handshake_work(struct sm_handshake *h, struct sm_wr *out)
+{
+    assert(h->is_working);
+    for (unsigned i = 0; i < WORK_STEP; i++, h->nonce++) {
+        if (!sm_puzzle_is_solved(&h->cookie, h->nonce)) {
+            continue;
+        }
+        h->is_working = false;
+        write_head(&(struct sm_hand){.kind = SM_HAND_ADMIT, .n = SM_ADMIT_BYTES}, out);
+        sm_admit_write(&h->cookie, h->nonce, out);
+        sm_wr_bytes(out, h->hello, h->hello_n);
+        return out->full ? SM_E_LIMIT : SM_OK;
+    }
+    return SM_OK;
+}
+
 /* -- both -------------------------------------------------------------------------------- */
 
 static enum sm_err read_next(struct sm_handshake *h, struct sm_rng *rng, struct sm_view body,
                              struct sm_wr *out)
 {
-    if (!h->is_begun) {
+    if (!h->is_begun || h->is_working) {
         return SM_E_MALFORMED;
     }
     SM_TRY(read_noise(h, body));
@@ -227,6 +273,10 @@ enum sm_err sm_handshake_read(struct sm_handshake *h, struct sm_rng *rng,
         return read_retry(h, rng, &hand, head, out);
     case SM_HAND_REFUSE:
         return h->is_dialer ? SM_E_REFUSED : SM_E_MALFORMED;
+    case SM_HAND_COOKIE:
+        return take_cookie(h, rng, body);
+    case SM_HAND_ADMIT:
+        return SM_E_MALFORMED; /* the door takes those it asked for */
     }
     return SM_E_MALFORMED;
 }

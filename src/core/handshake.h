@@ -9,6 +9,10 @@
  * starts again, at most SM_HANDSHAKE_TRIES times.  The heads of every HELLO and RETRY are part
  * of the Noise prologue of both sides: who changes one breaks the handshake, not its strength.
  *
+ * The responder here sees no COOKIE and no ADMIT: core/door.h stands before it.  A dialer that
+ * is given a COOKIE works on it in steps, sm_handshake_work(), and sends its HELLO again; both
+ * stay out of the prologue.
+ *
  * Memory:  all in the struct; sm_handshake_wipe() forgets the secrets.
  * Errors:  read: what the peer did wrong; the handshake is then over.  out may hold a REFUSE
  *          to send even so.
@@ -18,7 +22,7 @@
 #include "wire/frame.h"
 
 #define SM_HANDSHAKE_TRIES 3    /* one for the cipher, one for the pattern, one that works */
-#define SM_HANDSHAKE_OUT   160u /* a head and the longest Noise message without payload */
+#define SM_HANDSHAKE_OUT   160u /* ADMIT and HELLO; other answers are shorter */
 
 struct sm_handshake {
     const struct sm_suite *suite;
@@ -32,6 +36,11 @@ struct sm_handshake {
     uint8_t prologue[SM_PROLOGUE_MAX + 2 * SM_HANDSHAKE_TRIES * SM_HAND_HEAD];
     size_t prologue_n;
     struct sm_noise noise;
+    uint8_t hello[SM_HAND_HEAD + SM_HAND_HELLO_MAX]; /* dialer: the last one, as it went */
+    size_t hello_n;
+    bool has_cookie, is_working; /* one was given; its puzzle is not solved yet */
+    struct sm_cookie cookie;
+    uint64_t nonce;
 };
 
 /* peer: what a dialer knows of it, or NULL. */
@@ -48,6 +57,11 @@ enum sm_err sm_handshake_start(struct sm_handshake *h, struct sm_rng *rng,
 enum sm_err sm_handshake_read(struct sm_handshake *h, struct sm_rng *rng,
                               const uint8_t head[static SM_HAND_HEAD], struct sm_view body,
                               struct sm_wr *out) SM_MUST;
+
+/* Dialer: a step at the puzzle it was given, well under a millisecond.  Writes ADMIT and HELLO
+ * when it is solved. */
+bool sm_handshake_has_work(const struct sm_handshake *h);
+enum sm_err sm_handshake_work(struct sm_handshake *h, struct sm_wr *out) SM_MUST;
 
 /* Tell the peer that we will not go on, and why. */
 void sm_handshake_refuse(enum sm_err err, struct sm_wr *out);

@@ -12,6 +12,7 @@
 
 #define BACKOFF_MIN SM_MS(250)
 #define BACKOFF_MAX SM_S(15)
+#define DOOR_TIME   SM_S(5) /* from the connection to a HELLO that is let in */
 
 /* -- table ------------------------------------------------------------------------------- */
 
@@ -123,18 +124,158 @@ void links_dialled(struct sm_node *n, uint32_t conn, enum sm_err err)
     }
 }
 
-void links_accepted(struct sm_node *n, uint32_t conn)
+/* -- strangers --------------------------------------------------------------------------- */
+
+static bool is_stranger(const struct link *l, bool is_at_door)
 {
-    struct link *l = n->self_record_n > 0 ? link_new(n, conn, -1) : NULL;
+    return l->is_used && l->peer_index < 0 && !l->is_up && !l->is_ending &&
+           l->is_at_door == is_at_door;
+}
+
+static uint64_t source_of(const struct sm_node *n, const struct sm_net_addr *from)
+{
+    uint8_t key[17] = {from->family};
+    if (from->family == 0) {
+        return 0;
+    }
+    memcpy(key + 1, from->ip, from->family == 6 ? 8 : 4);
+    return sm_siphash(key, sizeof key, n->source_key[0], n->source_key[1]) | 1;
+}
+
+static unsigned count_strangers(const struct sm_node *n, bool is_at_door, uint64_t source)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < n->n_links; i++) {
+        const struct link *l = &n->links[i];
+        count += is_stranger(l, is_at_door) && (source == 0 || l->source == source);
+    }
+    return count;
+}
+
+/* The oldest of those who hold most places, so that who holds few keeps them. */
+static struct link *worst_stranger(struct sm_node *n, bool is_at_door, uint64_t source)
+{
+    struct link *worst = NULL;
+    unsigned most = 0;
+    for (unsigned i = 0; i < n->n_links; i++) {
+        struct link *l = &n->links[i];
+        if (!is_stranger(l, is_at_door) || (source != 0 && l->source != source)) {
+            continue;
+        }
+        unsigned holds = l->source != 0 ? count_strangers(n, is_at_door, l->source) : 1;
+        if (worst == NULL || holds > most || (holds == most && l->since.ns < worst->since.ns)) {
+            worst = l;
+            most = holds;
+        }
+    }
+    return worst;
+}
+
+static void push_out(struct sm_node *n, struct link *l)
+{
+    n->stats.strangers_pushed_out++;
+    close_conn(n, l->conn);
+    link_free(l);
+}
+
+/* Make room for one more from source, at the door or past it. */
+static void make_room(struct sm_node *n, bool is_at_door, uint64_t source)
+{
+    unsigned max = is_at_door ? n->cfg.knocks_max : n->cfg.strangers_max;
+    struct link *l = NULL;
+    if (source != 0 && count_strangers(n, is_at_door, source) >= n->cfg.of_source_max) {
+        l = worst_stranger(n, is_at_door, source);
+    } else if (count_strangers(n, is_at_door, 0) >= max) {
+        l = worst_stranger(n, is_at_door, 0);
+    }
+    if (l != NULL) {
+        push_out(n, l);
+    }
+}
+
+void links_accepted(struct sm_node *n, uint32_t conn, const struct sm_net_addr *from)
+{
+    uint64_t source = source_of(n, from);
+    struct link *l = NULL;
+    if (n->self_record_n > 0) {
+        make_room(n, true, source);
+        l = link_new(n, conn, -1);
+    }
     if (l == NULL) {
         close_conn(n, conn);
         return;
     }
+    l->is_at_door = true;
+    l->source = source;
+    l->since = n->now;
+}
+
+static void let_in(struct sm_node *n, struct link *l)
+{
+    make_room(n, false, l->source);
+    l->is_at_door = false;
+    l->since = n->now;
     if (tunnel_start(n, l) != SM_OK) {
+        close_conn(n, l->conn);
         link_free(l);
-        close_conn(n, conn);
+        return;
+    }
+    sm_tunnel_input(l->tunnel, n->now, n->wall, l->knock.in + l->knock.hello_at,
+                    l->knock.n - l->knock.hello_at);
+}
+
+static void knock(struct sm_node *n, struct link *l, struct sm_view bytes)
+{
+    uint8_t source[12];
+    sm_put_le32(source, l->conn);
+    sm_put_le64(source + 4, l->source);
+    struct sm_wr w = sm_wr_init(l->answer, sizeof l->answer);
+    switch (sm_door_hear(&n->door, n->now, count_strangers(n, false, 0),
+                         sm_view_of(source, sizeof source), bytes, &l->knock, &w)) {
+    case SM_DOOR_WAIT:
+        return;
+    case SM_DOOR_ASK:
+        l->answer_n = (uint8_t)w.n;
+        return;
+    case SM_DOOR_OPEN:
+        let_in(n, l);
+        return;
+    case SM_DOOR_SHUT:
+        l->answer_n = (uint8_t)w.n;
+        l->is_shut = true;
+        return;
     }
 }
+
+void links_input(struct sm_node *n, uint32_t conn, uint8_t *p, size_t len)
+{
+    struct link *l = links_find(n, conn);
+    if (l == NULL) {
+        return;
+    }
+    l->received_bytes += len;
+    if (l->tunnel != NULL) {
+        sm_tunnel_input(l->tunnel, n->now, n->wall, p, len);
+    } else if (l->is_at_door && !l->is_shut) {
+        knock(n, l, sm_view_of(p, len));
+    }
+}
+
+/* The door's answer goes first, so it is written first. */
+void links_written(struct sm_node *n, uint32_t conn, size_t len)
+{
+    struct link *l = links_find(n, conn);
+    if (l == NULL) {
+        return;
+    }
+    size_t own = len < l->answer_unwritten ? len : l->answer_unwritten;
+    l->answer_unwritten -= own;
+    if (l->tunnel != NULL) {
+        sm_tunnel_written(l->tunnel, len - own);
+    }
+}
+
+/* -- up ---------------------------------------------------------------------------------- */
 
 /* Was this tunnel dialled by the end with the smaller node id? */
 static bool is_preferred(const struct sm_node *n, const struct link *l)
@@ -209,7 +350,9 @@ static void link_down(struct sm_node *n, struct link *l, enum sm_err err, const 
             node_observe(n, &node, SM_TRUST_TIMEOUT);
         }
     }
-    node_trace(n, SM_TRACE_TUNNEL_DOWN, conn, has_node ? &node : NULL, err, why);
+    if (has_node || peer_index >= 0 || !sm_door_is_busy(&n->door)) { /* a flood fills no log */
+        node_trace(n, SM_TRACE_TUNNEL_DOWN, conn, has_node ? &node : NULL, err, why);
+    }
     link_free(l);
     dial_later(n, peer_index);
 }
@@ -217,7 +360,9 @@ static void link_down(struct sm_node *n, struct link *l, enum sm_err err, const 
 void links_closed(struct sm_node *n, uint32_t conn)
 {
     struct link *l = links_find(n, conn);
-    if (l != NULL) {
+    if (l != NULL && l->is_at_door) {
+        link_free(l);
+    } else if (l != NULL) {
         link_down(n, l, SM_E_CLOSED, "the connection ended");
     }
 }
@@ -287,6 +432,10 @@ void links_tick(struct sm_node *n)
         if (l->is_used && l->tunnel != NULL &&
             sm_is_due(sm_tunnel_deadline(l->tunnel), n->now)) {
             sm_tunnel_tick(l->tunnel, n->now);
+        } else if (l->is_used && l->is_at_door &&
+                   sm_is_due(sm_after(l->since, DOOR_TIME), n->now)) {
+            close_conn(n, l->conn);
+            link_free(l);
         }
     }
     if (n->self_record_n == 0) {
@@ -310,6 +459,8 @@ struct sm_mono links_deadline(const struct sm_node *n)
     for (unsigned i = 0; i < n->n_links; i++) {
         if (n->links[i].is_used && n->links[i].tunnel != NULL) {
             d = sm_earlier(d, sm_tunnel_deadline(n->links[i].tunnel));
+        } else if (n->links[i].is_used && n->links[i].is_at_door) {
+            d = sm_earlier(d, sm_after(n->links[i].since, DOOR_TIME));
         }
     }
     for (unsigned i = 0; i < n->cfg.n_peers && n->self_record_n > 0; i++) {
@@ -384,11 +535,33 @@ static bool take(struct sm_node *n, struct link *l, const struct sm_tunnel_out *
     return false;
 }
 
+/* What the door has to say to a stranger. */
+static bool door_next(struct link *l, struct sm_action *out)
+{
+    if (l->answer_n > 0) {
+        *out = (struct sm_action){
+            .kind = SM_ACT_SEND, .conn = l->conn, .bytes = sm_view_of(l->answer, l->answer_n)};
+        l->sent_bytes += l->answer_n;
+        l->answer_unwritten += l->answer_n;
+        l->answer_n = 0;
+        return true;
+    }
+    if (l->is_shut) {
+        *out = (struct sm_action){.kind = SM_ACT_CLOSE, .conn = l->conn};
+        link_free(l);
+        return true;
+    }
+    return false;
+}
+
 bool links_next(struct sm_node *n, struct sm_action *out, bool *progress)
 {
     struct sm_tunnel_out o;
     for (unsigned step = 0; step < n->n_links; step++) {
         struct link *l = &n->links[(n->drain_at + step) % n->n_links];
+        if (l->is_used && l->is_at_door && door_next(l, out)) {
+            return true;
+        }
         while (l->is_used && l->tunnel != NULL && sm_tunnel_next(l->tunnel, &o)) {
             *progress = true;
             if (take(n, l, &o, out)) {

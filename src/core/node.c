@@ -140,6 +140,15 @@ static struct sm_host *new_host(struct sm_node *n)
     return sm_host_new(&cfg);
 }
 
+static void make_door(struct sm_node *n)
+{
+    struct sm_door_cfg cfg = {.rate_per_s = n->cfg.handshakes_per_s};
+    sm_rng_bytes(&n->rng, cfg.seed, sizeof cfg.seed);
+    sm_door_init(&n->door, &cfg, n->now);
+    n->source_key[0] = sm_rng_u64(&n->rng);
+    n->source_key[1] = sm_rng_u64(&n->rng);
+}
+
 struct sm_node *sm_node_new(const struct sm_node_cfg *cfg)
 {
     if (cfg->n_peers > SM_NODE_PEERS_MAX) {
@@ -158,8 +167,12 @@ struct sm_node *sm_node_new(const struct sm_node_cfg *cfg)
     n->n_links = cfg->tunnels_max > 0 ? cfg->tunnels_max : NODE_TUNNELS;
     n->hop = sm_hop_of(&cfg->self.node_id);
     n->out = SM_BUF(1 << 20);
+    n->cfg.knocks_max = cfg->knocks_max > 0 ? cfg->knocks_max : NODE_KNOCKS;
+    n->cfg.strangers_max = cfg->strangers_max > 0 ? cfg->strangers_max : NODE_STRANGERS;
+    n->cfg.of_source_max = cfg->of_source_max > 0 ? cfg->of_source_max : NODE_OF_SOURCE;
     sm_rng_init(&n->rng, cfg->seed, "node");
     sm_dh_pair_make(cfg->suite, &n->rng, &n->dh);
+    make_door(n);
     memcpy(n->cfg.self.dh_key, n->dh.pub.b, sizeof n->cfg.self.dh_key);
     for (unsigned i = 0; i < cfg->n_peers; i++) {
         n->peers[i] = (struct peer){.addr = cfg->peers[i], .backoff = SM_MS(250)};
@@ -392,23 +405,6 @@ static void observed(struct sm_node *n, const struct sm_event *ev)
     }
 }
 
-static void input(struct sm_node *n, const struct sm_event *ev)
-{
-    struct link *l = links_find(n, ev->conn);
-    if (l != NULL && l->tunnel != NULL) {
-        l->received_bytes += ev->input_n;
-        sm_tunnel_input(l->tunnel, n->now, n->wall, ev->input, ev->input_n);
-    }
-}
-
-static void written(struct sm_node *n, const struct sm_event *ev)
-{
-    struct link *l = links_find(n, ev->conn);
-    if (l != NULL && l->tunnel != NULL) {
-        sm_tunnel_written(l->tunnel, ev->written);
-    }
-}
-
 enum sm_err sm_node_step(struct sm_node *n, const struct sm_event *ev)
 {
     n->now = ev->now;
@@ -422,13 +418,13 @@ enum sm_err sm_node_step(struct sm_node *n, const struct sm_event *ev)
         links_dialled(n, ev->conn, ev->err);
         return SM_OK;
     case SM_EV_ACCEPTED:
-        links_accepted(n, ev->conn);
+        links_accepted(n, ev->conn, &ev->from);
         return SM_OK;
     case SM_EV_BYTES:
-        input(n, ev);
+        links_input(n, ev->conn, ev->input, ev->input_n);
         return SM_OK;
     case SM_EV_WRITTEN:
-        written(n, ev);
+        links_written(n, ev->conn, ev->written);
         return SM_OK;
     case SM_EV_CLOSED:
         links_closed(n, ev->conn);
@@ -827,5 +823,9 @@ bool sm_node_tunnel(const struct sm_node *n, unsigned i, struct sm_node_tunnel *
 
 struct sm_node_stats sm_node_stats(const struct sm_node *n)
 {
-    return n->stats;
+    struct sm_node_stats s = n->stats;
+    s.strangers_let_in = n->door.n_let_in;
+    s.strangers_asked = n->door.n_asked;
+    s.strangers_shut = n->door.n_shut;
+    return s;
 }

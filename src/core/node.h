@@ -45,20 +45,24 @@ struct sm_node_cfg {
     enum sm_aead_kind cipher; /* the faster one here */
     struct sm_net_addr peers[SM_NODE_PEERS_MAX];
     unsigned n_peers;
-    unsigned tunnels_max;   /* carriers, those of strangers included; 0: 128 */
-    size_t queue_bytes;     /* data that may wait for one neighbour; 0: 256 KiB */
-    struct sm_dur lease;    /* a neighbour's proof holds so long at most; 0: 1 h */
-    unsigned nodes_max;     /* 0: 1,024, one area */
-    unsigned sessions_max;  /* 0: the session host's default */
-    size_t session_bytes;   /* 0: the session host's default */
-    unsigned records_max;   /* kept for others by the DHT; 0: its default */
-    unsigned published_max; /* announced by the DHT; 0: its default */
+    unsigned tunnels_max; /* carriers, those of strangers included; 0: 128 */
+    size_t queue_bytes;   /* data that may wait for one neighbour; 0: 256 KiB */
+    struct sm_dur lease;  /* a neighbour's proof holds so long at most; 0: 1 h */
+    /* Strangers: at the door, and past it in a handshake; of each, from one address (/64 for
+     * IPv6).  At a limit the oldest makes room.  0: 128, 64 and 24. */
+    unsigned knocks_max, strangers_max, of_source_max;
+    uint32_t handshakes_per_s; /* let in without a question; 0: the door's default */
+    unsigned nodes_max;        /* 0: 1,024, one area */
+    unsigned sessions_max;     /* 0: the session host's default */
+    size_t session_bytes;      /* 0: the session host's default */
+    unsigned records_max;      /* kept for others by the DHT; 0: its default */
+    unsigned published_max;    /* announced by the DHT; 0: its default */
 };
 
 enum sm_event_kind {
     SM_EV_TIMER = 1,
     SM_EV_DIALLED,   /* conn; err */
-    SM_EV_ACCEPTED,  /* conn */
+    SM_EV_ACCEPTED,  /* conn; from */
     SM_EV_BYTES,     /* conn; input, input_n: from the carrier; overwritten; to stay until
                         sm_node_next() has said false */
     SM_EV_WRITTEN,   /* conn; written: bytes the carrier has taken of what SEND gave */
@@ -88,6 +92,7 @@ struct sm_event {
     struct sm_mono now;
     struct sm_wall wall;
     uint32_t conn;
+    struct sm_net_addr from; /* family 0: not known, and no limit by source */
     uint64_t token;
     enum sm_err err;
     struct sm_view bytes;
@@ -159,6 +164,7 @@ struct sm_node_stats {
     uint64_t packets_forwarded, packets_delivered, packets_sent;
     uint64_t dropped_queue, dropped_no_route, dropped_loop, dropped_malformed;
     uint32_t tunnels_up;
+    uint64_t strangers_let_in, strangers_asked, strangers_shut, strangers_pushed_out;
 };
 
 /* One neighbour whose tunnel is up. */

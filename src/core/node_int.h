@@ -3,18 +3,22 @@
 /* node_int: what the files of the node share.  node.c has life, events and actions, links.c
  * the tunnels and who is dialled, packets.c the way of packets. */
 #include "base/map.h"
+#include "core/door.h"
 #include "core/node.h"
 #include "core/tunnel.h"
 #include "crypto/rng.h"
 #include "wire/packet.h"
 
 enum {
-    NODE_TUNNELS = 128, /* default: neighbours beyond this make no mesh better */
-    NODE_SIGNS = 256,   /* requests at the keys process; handshakes are bounded by tunnels */
-    NODE_TASKS = 64,    /* TASK records being signed */
-    NODE_QUEUE = 256,   /* actions that carry no views */
-    NODE_RPCS = 1024,   /* DHT requests under way; as many as the session host takes */
-    NODE_SEEN = 1024,   /* endpoint and path notes; a lost one costs a message, no more */
+    NODE_TUNNELS = 128,  /* default: neighbours beyond this make no mesh better */
+    NODE_KNOCKS = 128,   /* at the door: an address and 150 bytes each */
+    NODE_STRANGERS = 64, /* past it and not yet proven; a handshake has 10 s */
+    NODE_OF_SOURCE = 24, /* one machine cannot take every place */
+    NODE_SIGNS = 256,    /* requests at the keys process; handshakes are bounded by tunnels */
+    NODE_TASKS = 64,     /* TASK records being signed */
+    NODE_QUEUE = 256,    /* actions that carry no views */
+    NODE_RPCS = 1024,    /* DHT requests under way; as many as the session host takes */
+    NODE_SEEN = 1024,    /* endpoint and path notes; a lost one costs a message, no more */
 };
 
 enum sign_owner { SIGN_FREE = 0, SIGN_SELF, SIGN_TUNNEL, SIGN_ROUTE, SIGN_DHT, SIGN_TASK };
@@ -37,7 +41,15 @@ struct link {
     bool is_used;
     uint32_t conn;
     int peer_index;           /* of cfg.peers; -1 for accepted ones */
-    struct sm_tunnel *tunnel; /* NULL while the carrier is being dialled */
+    struct sm_tunnel *tunnel; /* NULL while the carrier is being dialled, and at the door */
+    bool is_at_door;
+    uint64_t source;       /* of accepted ones, hashed; 0: unknown */
+    struct sm_mono since;  /* accepted, then let in */
+    struct sm_knock knock; /* at the door, and while the tunnel reads it */
+    uint8_t answer[SM_HAND_HEAD + SM_COOKIE_BYTES]; /* of the door */
+    uint8_t answer_n;
+    bool is_shut;            /* close it when the answer is out */
+    size_t answer_unwritten; /* what the carrier has of it */
     bool is_up, is_ending;
     struct sm_node_id node;
     uint8_t peer_dh[32];
@@ -99,6 +111,8 @@ struct sm_node {
     struct sm_mono self_renew_at;
 
     size_t congested_bytes; /* queued for one neighbour: local senders wait above it */
+    struct sm_door door;
+    uint64_t source_key[2];
     struct link *links;
     unsigned n_links; /* slots */
     unsigned drain_at;
@@ -138,7 +152,9 @@ void node_observe(struct sm_node *n, const struct sm_node_id *id, enum sm_trust_
 
 /* links.c */
 void links_dialled(struct sm_node *n, uint32_t conn, enum sm_err err);
-void links_accepted(struct sm_node *n, uint32_t conn);
+void links_accepted(struct sm_node *n, uint32_t conn, const struct sm_net_addr *from);
+void links_input(struct sm_node *n, uint32_t conn, uint8_t *p, size_t len);
+void links_written(struct sm_node *n, uint32_t conn, size_t len);
 void links_closed(struct sm_node *n, uint32_t conn);
 struct link *links_find(struct sm_node *n, uint32_t conn);
 struct link *links_of_node(struct sm_node *n, struct sm_hop hop); /* up, or NULL */

@@ -854,6 +854,21 @@ static void tick_ping(struct sm_tunnel *t)
     }
 }
 
+/* The responder wants to see some work before it does any. */
+static void work(struct sm_tunnel *t)
+{
+    struct proving *p = t->prove;
+    if (t->state != HANDSHAKE || !sm_handshake_has_work(&p->hand)) {
+        return;
+    }
+    struct sm_wr w = sm_wr_init(p->clear, sizeof p->clear);
+    enum sm_err e = sm_handshake_work(&p->hand, &w);
+    p->clear_n = w.n;
+    if (e != SM_OK) {
+        go_down(t, e, "handshake: %s", sm_err_words(e));
+    }
+}
+
 static void tick_lease(struct sm_tunnel *t)
 {
     if (sm_lease_wants_sign(&t->lease, t->now)) {
@@ -875,6 +890,7 @@ void sm_tunnel_tick(struct sm_tunnel *t, struct sm_mono now)
         return;
     }
     if (t->state != UP) {
+        work(t);
         return;
     }
     if (sm_is_due(sm_lease_end(&t->lease), now)) {
@@ -897,6 +913,9 @@ void sm_tunnel_tick(struct sm_tunnel *t, struct sm_mono now)
 
 struct sm_mono sm_tunnel_deadline(const struct sm_tunnel *t)
 {
+    if (t->state == HANDSHAKE && sm_handshake_has_work(&t->prove->hand)) {
+        return t->now;
+    }
     if (t->state != UP) {
         return t->handshake_by;
     }

@@ -118,42 +118,22 @@ static void dial(struct net *n, const struct sm_action *a)
     }
 }
 
-/* Where a connection comes from, as far as limits are concerned. */
-static struct sm_inet source_of(int fd)
-{
-    struct sm_inet from = {0};
-    if (sm_tcp_remote(fd, &from) == SM_OK && from.family == 6) {
-        memset(from.ip + 8, 0, 8);
-    }
-    from.port = 0;
-    return from;
-}
-
-static bool may_accept(const struct net *n, const struct sm_inet *source)
-{
-    unsigned all = 0, same = 0;
-    for (unsigned i = 0; i < NET_CONNS; i++) {
-        if (n->conns[i].id != 0 && n->conns[i].is_stranger) {
-            all++;
-            same += sm_inet_eq(&n->conns[i].source, source);
-        }
-    }
-    return all < NET_STRANGERS && same < NET_OF_SOURCE;
-}
-
 static void on_tcp_accepted(void *ctx, int fd)
 {
     struct net *n = ctx;
     uint32_t id = SM_CONN_ACCEPTED | (n->next_accepted++ & (SM_CONN_ACCEPTED - 1));
-    struct sm_inet source = source_of(fd);
+    struct sm_event ev = {.kind = SM_EV_ACCEPTED, .conn = id};
+    struct sm_inet from;
     struct conn *c;
-    if (n->node == NULL || !may_accept(n, &source) || conn_new(n, id, fd, false, &c) != SM_OK) {
+    if (n->node == NULL || conn_new(n, id, fd, false, &c) != SM_OK) {
         close(fd);
         return;
     }
-    c->is_stranger = true;
-    c->source = source;
-    net_step(n, &(struct sm_event){.kind = SM_EV_ACCEPTED, .conn = id});
+    if (sm_tcp_remote(fd, &from) == SM_OK) {
+        ev.from.family = from.family;
+        memcpy(ev.from.ip, from.ip, sizeof ev.from.ip);
+    }
+    net_step(n, &ev);
 }
 
 /* -- what the core asks of others --------------------------------------------------------- */
@@ -248,10 +228,6 @@ static void trace(struct net *n, const struct sm_action *a)
         [SM_TRACE_SIGN_FAILED] = {SM_LOG_WARN, "sign-failed"},
     };
     char node[SM_B32_LEN(10) + 1] = "-", quoted[SM_LOG_QUOTED(sizeof t->text)];
-    struct conn *c = t->kind == SM_TRACE_TUNNEL_UP ? conn_of(n, a->conn) : NULL;
-    if (c != NULL) {
-        c->is_stranger = false;
-    }
     if (t->has_node) {
         sm_b32(t->node.b, 10, node);
     }
@@ -421,7 +397,10 @@ static void start_node(struct net *n, const struct sm_ipc_identity *id)
     cfg->now = sm_clock_mono();
     cfg->wall = sm_clock_wall();
     cfg->cipher = sm_aead_fastest(now_ns);
-    cfg->tunnels_max = n->config->limits.tunnels + NET_STRANGERS;
+    cfg->knocks_max = NET_KNOCKS;
+    cfg->strangers_max = NET_STRANGERS;
+    cfg->of_source_max = NET_OF_SOURCE;
+    cfg->tunnels_max = n->config->limits.tunnels + NET_KNOCKS + NET_STRANGERS;
     cfg->queue_bytes = (size_t)n->config->limits.queue;
     cfg->sessions_max = n->config->limits.sessions;
     sm_rng_bytes(&n->rng, cfg->seed, sizeof cfg->seed);

@@ -17,8 +17,9 @@
 
 enum {
     NET_CONNS = 320,       /* carriers: the most tunnels a node may have, and strangers */
-    NET_STRANGERS = 64,    /* accepted and not yet proven; a handshake has 10 s */
-    NET_OF_SOURCE = 24,    /* of them from one address (/64 for IPv6): one machine cannot
+    NET_KNOCKS = 128,      /* accepted and at the door (core/door.h); it has 5 s */
+    NET_STRANGERS = 64,    /* let in and not yet proven; a handshake has 10 s */
+    NET_OF_SOURCE = 24,    /* of either from one address (/64 for IPv6): one machine cannot
                               take every place */
     NET_ENDPOINTS = 256,   /* clients and SEEs */
     NET_STARTS = 64,       /* SEE instances being started */
@@ -35,8 +36,7 @@ struct conn {
     struct net *net;
     uint32_t id; /* 0: free */
     struct sm_stream *stream;
-    bool is_dialling, is_stranger;
-    struct sm_inet source; /* of a stranger; port 0 */
+    bool is_dialling;
     uint64_t handed, told; /* bytes given to the stream, and reported as written */
     uint64_t seen;         /* handed, when the turn's hook last looked */
 };

@@ -20,6 +20,10 @@ static bool is_hand(const struct sm_hand *h)
         return has_choice && h->reason == 0 && h->n == 0;
     case SM_HAND_REFUSE:
         return no_choice && h->reason != 0 && h->n == 0;
+    case SM_HAND_COOKIE:
+        return no_choice && h->reason == 0 && h->n == SM_COOKIE_BYTES;
+    case SM_HAND_ADMIT:
+        return no_choice && h->reason == 0 && h->n == SM_ADMIT_BYTES;
     default:
         return false;
     }
@@ -64,6 +68,51 @@ void sm_hand_write(const struct sm_hand *h, uint8_t out[static SM_HAND_HEAD])
     sm_wr_u8(&w, h->reason);
     sm_wr_u16(&w, h->n);
     sm_wr_u16(&w, 0);
+}
+
+static void read_cookie(struct sm_rd *r, struct sm_cookie *c)
+{
+    c->stamp = sm_rd_u32(r);
+    c->bits = sm_rd_u8(r);
+    sm_rd_bytes(r, c->mac, sizeof c->mac);
+    if (!r->failed && (c->bits == 0 || c->bits > SM_PUZZLE_BITS_MAX)) {
+        sm_rd_fail(r);
+    }
+}
+
+enum sm_err sm_cookie_read(struct sm_view body, struct sm_cookie *out)
+{
+    struct sm_rd r = sm_rd_init(body);
+    struct sm_cookie c;
+    read_cookie(&r, &c);
+    SM_TRY(sm_rd_done(&r));
+    *out = c;
+    return SM_OK;
+}
+
+void sm_cookie_write(const struct sm_cookie *c, struct sm_wr *w)
+{
+    sm_wr_u32(w, c->stamp);
+    sm_wr_u8(w, c->bits);
+    sm_wr_bytes(w, c->mac, sizeof c->mac);
+}
+
+enum sm_err sm_admit_read(struct sm_view body, struct sm_cookie *out, uint64_t *out_nonce)
+{
+    struct sm_rd r = sm_rd_init(body);
+    struct sm_cookie c;
+    read_cookie(&r, &c);
+    uint64_t nonce = sm_rd_u64(&r);
+    SM_TRY(sm_rd_done(&r));
+    *out = c;
+    *out_nonce = nonce;
+    return SM_OK;
+}
+
+void sm_admit_write(const struct sm_cookie *c, uint64_t nonce, struct sm_wr *w)
+{
+    sm_cookie_write(c, w);
+    sm_wr_u64(w, nonce);
 }
 
 /* -- sealed ------------------------------------------------------------------------------ */

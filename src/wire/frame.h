@@ -11,6 +11,8 @@
  *     NOISE   a further Noise message; the other fields are zero
  *     RETRY   answerer: start again with this pattern and cipher; n = 0
  *     REFUSE  answerer: no, and why (a negated enum sm_err); n = 0
+ *     COOKIE  answerer under load, to the first HELLO: show this and do some work
+ *     ADMIT   dialer: the cookie and a solution; the same HELLO follows
  *
  * then sealed frames, each a head of 16 bytes, which is the associated data, and a payload
  * that is padded with zeros to a multiple of 16, so that every frame of a run is aligned:
@@ -26,15 +28,18 @@
 
 /* -- in clear ---------------------------------------------------------------------------- */
 
-#define SM_HAND_HEAD    12u
-#define SM_HAND_MAX     2048u /* a Noise message without payload has at most 96 bytes */
-#define SM_HAND_VERSION 1u
+#define SM_HAND_HEAD      12u
+#define SM_HAND_MAX       2048u /* a Noise message without payload has at most 96 bytes */
+#define SM_HAND_VERSION   1u
+#define SM_HAND_HELLO_MAX 96u /* the first message of IK */
 
 enum sm_hand_kind {
     SM_HAND_HELLO = 1,
     SM_HAND_NOISE = 2,
     SM_HAND_RETRY = 3,
     SM_HAND_REFUSE = 4,
+    SM_HAND_COOKIE = 5,
+    SM_HAND_ADMIT = 6,
 };
 
 enum sm_hand_pattern {
@@ -54,6 +59,25 @@ struct sm_hand {
 /* VERSION when the peer speaks another one; out is then filled as far as that is known. */
 enum sm_err sm_hand_read(const uint8_t head[static SM_HAND_HEAD], struct sm_hand *out) SM_MUST;
 void sm_hand_write(const struct sm_hand *h, uint8_t out[static SM_HAND_HEAD]);
+
+/* A COOKIE's body: stamp u32, bits u8 (1 to SM_PUZZLE_BITS_MAX), mac 16.  An ADMIT's: the same,
+ * and the nonce u64 for which SHA-256("seemesh/puzzle/1" || mac || nonce) begins with that many
+ * zero bits. */
+#define SM_COOKIE_MAC   16u
+#define SM_COOKIE_BYTES (5u + SM_COOKIE_MAC)
+#define SM_ADMIT_BYTES  (SM_COOKIE_BYTES + 8u)
+#define SM_PUZZLE_BITS_MAX                                                                     \
+    18u /* some 30 ms of a dialer's time; it solves none that is harder */
+struct sm_cookie {
+    uint32_t stamp;
+    uint8_t bits;
+    uint8_t mac[SM_COOKIE_MAC];
+};
+enum sm_err sm_cookie_read(struct sm_view body, struct sm_cookie *out) SM_MUST;
+void sm_cookie_write(const struct sm_cookie *c, struct sm_wr *w);
+enum sm_err sm_admit_read(struct sm_view body, struct sm_cookie *out,
+                          uint64_t *out_nonce) SM_MUST;
+void sm_admit_write(const struct sm_cookie *c, uint64_t nonce, struct sm_wr *w);
 
 /* -- sealed ------------------------------------------------------------------------------ */
 
