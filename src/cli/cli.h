@@ -16,6 +16,7 @@
 struct cli {
     bool json, quiet, is_tty; /* is_tty: of stderr, for progress */
     bool is_probe;            /* a command asks on another's behalf: complain to nobody */
+    bool is_told;             /* the user has heard what went wrong */
     const char *home;         /* node home: configuration and control socket */
     const char *program;      /* argv[0], to find the other programs beside it */
 };
@@ -51,6 +52,8 @@ int cli_exit_code(enum sm_err e);
 /* Say what went wrong, once, in one line, and give the error back to return it. */
 enum sm_err cli_fail(struct cli *c, enum sm_err e, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* May this file be written whole, by a rename?  USAGE for a folder, a device, a pipe. */
+enum sm_err cli_may_replace(struct cli *c, const char *path) SM_MUST;
 /* Talk, on stderr; nothing with --quiet or --json. */
 void cli_say(struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Print a JSON object on stdout and free it. */

@@ -5,6 +5,7 @@
 #include "os/random.h"
 
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,12 +123,14 @@ enum sm_err cli_connect(struct cli *c, struct cli_conn *out)
     if (e == SM_OK) {
         return SM_OK;
     }
-    if (!out->is_closed) {
-        e = cli_fail(c, SM_E_CLOSED, "node %s is not reachable at %s: %s; is it running?",
-                     out->config.node.name, out->config.listen.control, sm_err_words(e));
+    bool is_told = out->is_closed || out->is_interrupted;
+    enum sm_err told = out->is_interrupted ? SM_E_CANCELLED : SM_E_CLOSED;
+    if (!is_told) {
+        told = cli_fail(c, SM_E_CLOSED, "node %s is not reachable at %s: %s; is it running?",
+                        out->config.node.name, out->config.listen.control, sm_err_words(e));
     }
     cli_disconnect(out);
-    return SM_E_CLOSED;
+    return told;
 }
 
 void cli_disconnect(struct cli_conn *conn)
@@ -155,6 +158,22 @@ enum sm_err cli_wait(struct cli_conn *conn, const bool *done)
 }
 
 /* -- questions --------------------------------------------------------------------------- */
+
+static void on_holders(void *ctx, enum sm_err err, const struct sm_holders *h)
+{
+    struct cli_conn *conn = ctx;
+    conn->lookup.is_done = true;
+    conn->lookup.err = err;
+    conn->lookup.holders = *h;
+}
+
+enum sm_err cli_lookup(struct cli_conn *conn, const struct sm_data_id *id)
+{
+    conn->lookup.is_done = false;
+    conn->lookup.holders.n = 0;
+    conn->lookup.err = sm_find_holders(conn->mesh, id, on_holders, conn);
+    return conn->lookup.err == SM_OK ? cli_wait(conn, &conn->lookup.is_done) : SM_OK;
+}
 
 struct answer {
     bool is_done;
@@ -219,6 +238,37 @@ static enum sm_err keyring_path(struct cli *c, char *out, size_t cap)
     return SM_OK;
 }
 
+static void wipe_text(struct sm_buf *text)
+{
+    if (text->p != NULL) {
+        sm_wipe(text->p, text->n);
+    }
+    sm_buf_done(text);
+}
+
+void cli_keyring_free(struct cli_object *list, size_t n)
+{
+    if (list != NULL) {
+        sm_wipe(list, n * sizeof *list);
+    }
+    free(list);
+}
+
+/* Held from reading to writing: two programs must not drop each other's references. */
+static enum sm_err keyring_lock(struct cli *c, int *out)
+{
+    enum { TRIES = 500, PAUSE_MS = 20 };
+    char path[SM_PATH + 24], lock[SM_PATH + 32];
+    SM_TRY(keyring_path(c, path, sizeof path));
+    snprintf(lock, sizeof lock, "%s.lock", path);
+    enum sm_err e = sm_file_lock(lock, out);
+    for (int i = 0; e == SM_E_BUSY && i < TRIES; i++) {
+        (void)poll(NULL, 0, PAUSE_MS);
+        e = sm_file_lock(lock, out);
+    }
+    return e == SM_OK ? e : cli_fail(c, e, "cannot lock %s: %s", lock, sm_err_words(e));
+}
+
 static bool entry_read(json_t *line, struct cli_object *o)
 {
     const char *name = NULL, *ref = NULL;
@@ -241,7 +291,7 @@ static bool entry_read(json_t *line, struct cli_object *o)
 enum sm_err cli_keyring_load(struct cli *c, struct cli_object **out, size_t *n)
 {
     char path[SM_PATH + 24];
-    SM_CLEANUP(sm_buf_done) struct sm_buf text = SM_BUF(KEYRING_MAX);
+    SM_CLEANUP(wipe_text) struct sm_buf text = SM_BUF(KEYRING_MAX);
     SM_TRY(keyring_path(c, path, sizeof path));
     enum sm_err e = sm_file_read(path, &text);
     if (e != SM_OK && e != SM_E_NOTFOUND) {
@@ -261,7 +311,7 @@ enum sm_err cli_keyring_load(struct cli *c, struct cli_object **out, size_t *n)
         json_t *o = json_loadb((const char *)text.p + at, len, 0, NULL);
         if (!entry_read(o, &list[count])) {
             json_decref(o);
-            free(list);
+            cli_keyring_free(list, count);
             return cli_fail(c, SM_E_CORRUPT, "%s:%zu: not a keyring entry", path, line + 1);
         }
         json_decref(o);
@@ -276,7 +326,7 @@ enum sm_err cli_keyring_load(struct cli *c, struct cli_object **out, size_t *n)
 static enum sm_err keyring_save(struct cli *c, const struct cli_object *list, size_t n)
 {
     char path[SM_PATH + 24];
-    SM_CLEANUP(sm_buf_done) struct sm_buf text = SM_BUF(KEYRING_MAX);
+    SM_CLEANUP(wipe_text) struct sm_buf text = SM_BUF(KEYRING_MAX);
     SM_TRY(keyring_path(c, path, sizeof path));
     for (size_t i = 0; i < n; i++) {
         json_t *o = json_pack("{s:s, s:s, s:I, s:I, s:i, s:i}", "name", list[i].name, "ref",
@@ -292,30 +342,33 @@ static enum sm_err keyring_save(struct cli *c, const struct cli_object *list, si
         }
     }
     enum sm_err e = sm_file_write_atomic(path, 0600, sm_buf_view(&text));
-    sm_wipe(text.p, text.n);
     if (e != SM_OK) {
         return cli_fail(c, e, "cannot write %s: %s", path, sm_err_words(e));
     }
     return SM_OK;
 }
 
-enum sm_err cli_keyring_add(struct cli *c, const struct cli_object *o)
+static enum sm_err add(struct cli *c, const struct cli_object *o)
 {
     struct cli_object *list;
     size_t n;
-    SM_TRY(cli_keyring_load(c, &list, &n));
-    struct cli_object *more = realloc(list, (n + 1) * sizeof *list);
-    if (more == NULL) {
-        free(list);
-        return SM_E_NOMEM;
-    }
-    more[n] = *o;
-    enum sm_err e = keyring_save(c, more, n + 1);
-    free(more);
+    SM_TRY(cli_keyring_load(c, &list, &n)); /* with room for one more */
+    list[n] = *o;
+    enum sm_err e = keyring_save(c, list, n + 1);
+    cli_keyring_free(list, n + 1);
     return e;
 }
 
-enum sm_err cli_keyring_drop(struct cli *c, const struct sm_data_id *id)
+enum sm_err cli_keyring_add(struct cli *c, const struct cli_object *o)
+{
+    int lock;
+    SM_TRY(keyring_lock(c, &lock));
+    enum sm_err e = add(c, o);
+    close(lock);
+    return e;
+}
+
+static enum sm_err drop(struct cli *c, const struct sm_data_id *id)
 {
     struct cli_object *list;
     size_t n, kept = 0;
@@ -328,7 +381,16 @@ enum sm_err cli_keyring_drop(struct cli *c, const struct sm_data_id *id)
         }
     }
     enum sm_err e = keyring_save(c, list, kept);
-    free(list);
+    cli_keyring_free(list, n);
+    return e;
+}
+
+enum sm_err cli_keyring_drop(struct cli *c, const struct sm_data_id *id)
+{
+    int lock;
+    SM_TRY(keyring_lock(c, &lock));
+    enum sm_err e = drop(c, id);
+    close(lock);
     return e;
 }
 
@@ -343,7 +405,7 @@ static enum sm_err ref_by_name(struct cli *c, const char *name, struct sm_ref *o
             e = sm_ref_parse(sm_view_str(list[i].ref), out);
         }
     }
-    free(list);
+    cli_keyring_free(list, n);
     if (e == SM_E_NOTFOUND) {
         return cli_fail(
             c, e, "'%s' is neither a reference (sm1:...) nor a name of 'seemesh ls'", name);

@@ -24,6 +24,12 @@ struct cli_conn {
     uint8_t seed[32]; /* secret randomness for what the command makes */
     bool is_ready, is_closed, is_interrupted;
     enum sm_err why;
+    /* Of cli_lookup(); here, because a wait may end before the lookup does. */
+    struct {
+        bool is_done;
+        enum sm_err err;
+        struct sm_holders holders;
+    } lookup;
 };
 
 /* Says what is wrong and returns CLOSED when the node cannot be reached. */
@@ -32,6 +38,9 @@ void cli_disconnect(struct cli_conn *conn);
 
 /* Turn the loop until *done.  CLOSED: the node went away (said already); CANCELLED: Ctrl-C. */
 enum sm_err cli_wait(struct cli_conn *conn, const bool *done) SM_MUST;
+
+/* Look for an object's holders; what came of it is in conn->lookup.  Errors are cli_wait's. */
+enum sm_err cli_lookup(struct cli_conn *conn, const struct sm_data_id *id) SM_MUST;
 
 /* The configuration of that home.  Complains itself. */
 enum sm_err cli_load_config(struct cli *c, struct sm_config *out) SM_MUST;
@@ -54,8 +63,9 @@ struct cli_object {
     struct sm_code code;
 };
 enum sm_err cli_keyring_add(struct cli *c, const struct cli_object *o) SM_MUST;
-/* All entries, newest last; the caller frees *out. */
+/* All entries, newest last; give them back with cli_keyring_free(). */
 enum sm_err cli_keyring_load(struct cli *c, struct cli_object **out, size_t *n) SM_MUST;
+void cli_keyring_free(struct cli_object *list, size_t n); /* wipes the keys in it */
 /* Drop every entry of that data id. */
 enum sm_err cli_keyring_drop(struct cli *c, const struct sm_data_id *id) SM_MUST;
 /* A reference as typed: "sm1:...", "-" (read from stdin), or a name of the keyring.

@@ -177,8 +177,11 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     int left = argc > 0 ? take_common(&c, argc - 1, argv + 1) : 0;
     enum sm_err e = dispatch(&c, left, argv + 1);
-    if (fflush(stdout) != 0 && e == SM_OK) {
-        e = SM_E_IO;
+    if ((fflush(stdout) != 0 || ferror(stdout)) && e == SM_OK) {
+        e = cli_fail(&c, SM_E_IO, "cannot write to standard output");
+    }
+    if (e != SM_OK && !c.is_told) {
+        cli_fail(&c, e, "%s", sm_err_words(e)); /* whatever it was: never fail without a word */
     }
     return cli_exit_code(e);
 }

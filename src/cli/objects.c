@@ -120,12 +120,18 @@ static enum sm_err put_finish(struct put *p, const char *name)
     sm_ref_print(&p->result.ref, ref);
     snprintf(entry.name, sizeof entry.name, "%s", name);
     memcpy(entry.ref, ref, sizeof ref);
-    SM_TRY(cli_keyring_add(p->c, &entry));
+    enum sm_err e = cli_keyring_add(p->c, &entry);
+    sm_wipe(&entry, sizeof entry);
+    if (e != SM_OK && !p->c->json) { /* the data is stored: its reference must not be lost */
+        printf("%s\n", ref);
+    }
+    SM_TRY(e);
     if (p->c->json) {
         cli_json(put_json(p, ref, name));
     } else {
         print_put(p, ref, name);
     }
+    sm_wipe(ref, sizeof ref);
     return SM_OK;
 }
 
@@ -146,8 +152,10 @@ static enum sm_err put_run(struct put *p, const char *name)
     enum sm_err e = sm_put_io_start(&cfg, &io);
     if (e == SM_OK) {
         e = cli_wait(&conn, &p->is_done);
-        if (e == SM_E_CANCELLED && !p->is_done) {
+        if (!p->is_done) {
             sm_put_io_cancel(io);
+        }
+        if (!p->is_done && e == SM_E_CANCELLED) {
             conn.is_interrupted = false; /* a second Ctrl-C does not wait for the holders */
             enum sm_err again = cli_wait(&conn, &p->is_done);
             (void)again; /* told already */
@@ -196,39 +204,21 @@ enum sm_err cmd_put(struct cli *c, int argc, char **argv)
 
 /* -- finding holders --------------------------------------------------------------------- */
 
-struct lookup {
-    bool is_done;
-    enum sm_err err;
-    struct sm_holders holders;
-};
-
-static void on_holders(void *ctx, enum sm_err err, const struct sm_holders *h)
-{
-    struct lookup *l = ctx;
-    l->is_done = true;
-    l->err = err;
-    l->holders = *h;
-}
-
 enum sm_err cli_find_holders(struct cli_conn *conn, const struct sm_data_id *id,
                              struct sm_holders *out)
 {
-    struct lookup l = {0};
     char text[SM_B32_LEN(32) + 1];
     sm_b32(id->b, 32, text);
-    enum sm_err e = sm_find_holders(conn->mesh, id, on_holders, &l);
-    if (e == SM_OK) {
-        SM_TRY(cli_wait(conn, &l.is_done));
-        e = l.err;
-    }
+    SM_TRY(cli_lookup(conn, id));
+    enum sm_err e = conn->lookup.err;
     if (e == SM_E_NOTFOUND) {
         return cli_fail(conn->c, e, "data not found: %s (asked %u nodes on %u paths)", text,
-                        l.holders.asked, l.holders.paths);
+                        conn->lookup.holders.asked, conn->lookup.holders.paths);
     }
     if (e != SM_OK) {
         return cli_fail(conn->c, e, "looking for %s failed: %s", text, sm_err_words(e));
     }
-    *out = l.holders;
+    *out = conn->lookup.holders;
     return SM_OK;
 }
 
@@ -350,6 +340,9 @@ enum sm_err cmd_get(struct cli *c, int argc, char **argv)
         return cli_fail(c, SM_E_USAGE,
                         "--json needs -o FILE: both would go to standard output");
     }
+    if (path != NULL) {
+        SM_TRY(cli_may_replace(c, path));
+    }
     struct sm_ref ref;
     struct get g = {.c = c, .fd = STDOUT_FILENO};
     SM_TRY(cli_ref(c, argv[0], &ref));
@@ -379,11 +372,11 @@ static unsigned shards_of(const struct sm_holders *h)
 }
 
 static void print_object(struct cli *c, struct cli_table *t, const struct cli_object *o,
-                         const struct lookup *l)
+                         const struct sm_holders *holders)
 {
     char size[24], shards[32], when[32], id[SM_B32_LEN(32) + 1] = "?";
     struct sm_ref ref;
-    unsigned have = shards_of(&l->holders);
+    unsigned have = shards_of(holders);
     time_t at = (time_t)o->put_at;
     struct tm tm;
     gmtime_r(&at, &tm);
@@ -418,28 +411,24 @@ enum sm_err cmd_ls(struct cli *c, int argc, char **argv)
     SM_TRY(cli_keyring_load(c, &list, &n));
     enum sm_err e = cli_connect(c, &conn);
     if (e != SM_OK) {
-        free(list);
+        cli_keyring_free(list, n);
         return e;
     }
     struct cli_table t = {.head = {"name", "id", "size", "put (UTC)", "shards", "state"},
                           .columns = 6};
     for (size_t i = 0; i < n && e == SM_OK; i++) {
-        struct lookup l = {0};
         struct sm_ref ref;
         e = sm_ref_parse(sm_view_str(list[i].ref), &ref);
         if (e == SM_OK) {
-            e = sm_find_holders(conn.mesh, &ref.object, on_holders, &l);
+            e = cli_lookup(&conn, &ref.object);
         }
         if (e == SM_OK) {
-            e = cli_wait(&conn, &l.is_done);
-        }
-        if (e == SM_OK) {
-            print_object(c, &t, &list[i], &l);
+            print_object(c, &t, &list[i], &conn.lookup.holders);
         }
         sm_wipe(&ref, sizeof ref);
     }
     cli_disconnect(&conn);
-    free(list);
+    cli_keyring_free(list, n);
     if (!c->json) {
         cli_table_print(&t, stdout);
     }
@@ -497,7 +486,6 @@ enum sm_err cmd_rm(struct cli *c, int argc, char **argv)
             e = cli_wait(&conn, &r.is_done);
         }
     }
-    sm_mesh_forget(conn.mesh, &r);
     cli_disconnect(&conn);
     SM_TRY(e);
     if (r.removed < r.holders) {

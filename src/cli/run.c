@@ -31,7 +31,7 @@ struct run {
     struct cli *c;
     struct cli_conn conn;
     const char *module, *on, *split, *reduce, *output, *receipts;
-    uint64_t units, sees, time_ms;
+    uint64_t units, unit_bytes, sees, time_ms;
     struct words args, reduce_args;
     struct sm_ref ref;
     struct sm_holders holders;
@@ -82,18 +82,19 @@ static enum sm_err take_repeated(struct cli *c, const char *name, struct words *
 
 static enum sm_err take_split(struct run *r)
 {
-    uint64_t bytes = 0;
     if (strcmp(r->split, "lines") == 0) {
         r->kind = SM_SPLIT_LINES;
     } else if (strcmp(r->split, "csv") == 0) {
         r->kind = SM_SPLIT_CSV;
-    } else if (strncmp(r->split, "bytes:", 6) == 0 && cli_size(r->split + 6, &bytes) == SM_OK &&
-               bytes > 0) {
+    } else if (strncmp(r->split, "bytes:", 6) == 0 &&
+               cli_size(r->split + 6, &r->unit_bytes) == SM_OK && r->unit_bytes > 0) {
         r->kind = SM_SPLIT_BYTES;
-        if (bytes > UNIT_BYTES_MAX) {
+        if (r->unit_bytes > UNIT_BYTES_MAX) {
             return cli_fail(r->c, SM_E_USAGE, "--split bytes:N takes at most 32MiB");
         }
-        r->units = bytes; /* for now; unit_count() knows the size */
+        if (r->units > 0) {
+            return cli_fail(r->c, SM_E_USAGE, "--split bytes:N and --units exclude each other");
+        }
     } else {
         return cli_fail(r->c, SM_E_USAGE,
                         "--split is lines, csv or bytes:N (like bytes:64KiB)");
@@ -131,6 +132,12 @@ static enum sm_err options(struct run *r, int argc, char **argv)
     if (r->c->json && r->output == NULL) {
         return cli_fail(r->c, SM_E_USAGE,
                         "--json needs -o FILE: both would go to standard output");
+    }
+    if (r->output != NULL) {
+        SM_TRY(cli_may_replace(r->c, r->output));
+    }
+    if (r->receipts != NULL) {
+        SM_TRY(cli_may_replace(r->c, r->receipts));
     }
     r->module = argv[0];
     return take_split(r);
@@ -193,19 +200,25 @@ static enum sm_err find_object(struct run *r)
     sm_wipe(&cfg.ref.key, sizeof cfg.ref.key);
     SM_TRY(e);
     r->is_done = false;
-    SM_TRY(cli_wait(&r->conn, &r->is_done));
+    e = cli_wait(&r->conn, &r->is_done);
+    if (e != SM_OK) {
+        sm_get_io_cancel(io);
+        return e;
+    }
     if (r->err != SM_OK) {
         return cli_fail(r->c, r->err, "%s cannot be read: %s", r->on, r->reason);
     }
     return SM_OK;
 }
 
-static uint32_t unit_count(const struct run *r)
+static uint64_t unit_count(const struct run *r)
 {
     uint64_t least = r->size / UNIT_BYTES_MAX + 1, n;
     if (r->kind == SM_SPLIT_BYTES) {
-        n = (r->size + r->units - 1) / r->units;
-    } else if (r->units > 0) {
+        n = r->size / r->unit_bytes + (r->size % r->unit_bytes != 0);
+        return n > 0 ? n : 1;
+    }
+    if (r->units > 0) {
         n = r->units;
     } else {
         uint64_t by_size = r->size / (64 << 10) + 1; /* no unit below 64 KiB by itself */
@@ -214,7 +227,7 @@ static uint32_t unit_count(const struct run *r)
     }
     n = n > least ? n : least;
     n = r->size > 0 && n > r->size ? r->size : n;
-    return n < 1 ? 1 : n > SM_JOB_UNITS_MAX ? SM_JOB_UNITS_MAX : (uint32_t)n;
+    return n > 0 ? n : 1;
 }
 
 /* -- a phase ------------------------------------------------------------------------------- */
@@ -375,7 +388,7 @@ static enum sm_err write_result(struct run *r, const struct sm_buf *outs, uint32
                    ? SM_OK
                    : cli_fail(r->c, SM_E_IO, "cannot write the result: %s", strerror(errno));
     }
-    enum sm_err e = sm_file_write_atomic(r->output, 0644, sm_buf_view(&all));
+    enum sm_err e = sm_file_write_atomic(r->output, 0600, sm_buf_view(&all));
     return e == SM_OK ? e
                       : cli_fail(r->c, e, "cannot write %s: %s", r->output, sm_err_words(e));
 }
@@ -404,7 +417,12 @@ static enum sm_err report(struct run *r)
 static enum sm_err run_job(struct run *r)
 {
     SM_TRY(find_object(r));
-    uint32_t n = unit_count(r);
+    uint64_t count = unit_count(r);
+    if (count > SM_JOB_UNITS_MAX) {
+        return cli_fail(r->c, SM_E_LIMIT, "%s makes %" PRIu64 " units of %s; %u is the most",
+                        r->split, count, r->on, SM_JOB_UNITS_MAX);
+    }
+    uint32_t n = (uint32_t)count;
     struct sm_buf *outs = calloc(n, sizeof *outs);
     if (outs == NULL) {
         return SM_E_NOMEM;
@@ -416,6 +434,7 @@ static enum sm_err run_job(struct run *r)
                                 .ref = r->ref,
                                 .size = r->size,
                                 .split = r->kind,
+                                .unit_bytes = r->unit_bytes,
                                 .units = n};
     r->phase = "map";
     enum sm_err e = run_phase(r, &cfg, outs);

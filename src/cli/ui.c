@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 static bool is_known(const struct cli_option *opt, size_t opt_n, const char *arg, size_t name_n,
@@ -82,6 +83,21 @@ int cli_exit_code(enum sm_err e)
     return e == SM_E_CLOSED ? 3 : sm_err_exit_code(e);
 }
 
+/* Some words come from far away, from modules and holders: nothing in them may steer a
+ * terminal, or be no text at all. */
+static void clean(char *text)
+{
+    json_t *utf8 = json_string(text);
+    for (unsigned char *p = (unsigned char *)text; *p != '\0'; p++) {
+        bool is_c1 = p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0;
+        if ((*p < 0x20 && *p != '\n' && *p != '\t') || *p == 0x7f || is_c1 ||
+            (utf8 == NULL && *p >= 0x80)) {
+            *p = '?';
+        }
+    }
+    json_decref(utf8);
+}
+
 enum sm_err cli_fail(struct cli *c, enum sm_err e, const char *fmt, ...)
 {
     char text[1024];
@@ -92,6 +108,8 @@ enum sm_err cli_fail(struct cli *c, enum sm_err e, const char *fmt, ...)
     if (c->is_probe) {
         return e;
     }
+    clean(text);
+    c->is_told = true;
     if (c->json) {
         cli_json(json_pack("{s:s, s:s, s:i}", "error", sm_err_name(e), "message", text, "exit",
                            cli_exit_code(e)));
@@ -106,10 +124,24 @@ void cli_say(struct cli *c, const char *fmt, ...)
     if (c->quiet || c->json) {
         return;
     }
+    char text[4096];
     va_list ap;
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
+    clean(text);
+    fputs(text, stderr);
+}
+
+enum sm_err cli_may_replace(struct cli *c, const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+        return cli_fail(c, SM_E_USAGE,
+                        "%s is not a regular file; redirect standard output to it instead",
+                        path);
+    }
+    return SM_OK;
 }
 
 void cli_json(json_t *object)

@@ -37,6 +37,7 @@ struct sm_job_io_cfg {
     struct sm_ref ref;
     uint64_t size;
     enum sm_split_kind split;
+    uint64_t unit_bytes; /* each unit but the last has so many; 0: all about the same */
     uint32_t units;
     /* ... or `units` inputs of the caller, borrowed until the job is freed. */
     const struct sm_view *inputs;

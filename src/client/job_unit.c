@@ -11,6 +11,11 @@
 static void unit_ranges(const struct sm_job_io *j, uint32_t unit, uint64_t *from, uint64_t *to)
 {
     uint64_t size = j->cfg.size, n = j->cfg.units;
+    if (j->cfg.unit_bytes > 0) {
+        *from = j->cfg.unit_bytes * unit;
+        *to = size - *from < j->cfg.unit_bytes ? size : *from + j->cfg.unit_bytes;
+        return;
+    }
     *from = size / n * unit + (size % n) * unit / n;
     *to = size / n * (unit + 1) + (size % n) * (unit + 1) / n;
 }
