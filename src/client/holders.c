@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Where an object is, and taking it away. */
 #include "client/objects.h"
+#include "os/clock.h"
 #include "wire/provider.h"
 
 #include <assert.h>
@@ -36,7 +37,18 @@ static const struct sm_mesh_node *node_of(const struct find *f, const struct sm_
     return NULL;
 }
 
-/* One record of the lookup, checked against what we know of its signer. */
+static bool is_listed(const struct find *f, struct sm_hop hop)
+{
+    for (unsigned i = 0; i < f->found.n; i++) {
+        if (f->found.list[i].node.v == hop.v) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One record of the lookup.  Only its signer may say what it holds, and only once: our own node
+ * could make up records, or show old ones beside the new. */
 static void take_record(struct find *f, struct sm_view record)
 {
     struct sm_provider p;
@@ -45,7 +57,9 @@ static void take_record(struct find *f, struct sm_view record)
         return;
     }
     const struct sm_mesh_node *node = node_of(f, &p.node_id);
-    if (node == NULL || (node->n_slots == 0 && !node->is_self)) {
+    if (node == NULL || (node->n_slots == 0 && !node->is_self) || is_listed(f, node->hop) ||
+        sm_record_verify(sm_suite_real(), sm_mesh_anchor(f->mesh), sm_clock_wall(), record,
+                         SM_RECORD_PROVIDER, node->record.sign_key) != SM_OK) {
         return;
     }
     struct sm_holder *h = &f->found.list[f->found.n++];
@@ -54,28 +68,25 @@ static void take_record(struct find *f, struct sm_view record)
     memcpy(h->owner, node->record.owner, sizeof h->owner);
 }
 
+static uint32_t cost_of(const struct find *f, struct sm_hop hop)
+{
+    for (size_t i = 0; i < f->n_nodes; i++) {
+        if (f->nodes[i].hop.v == hop.v) {
+            return f->nodes[i].path_cost_16;
+        }
+    }
+    return UINT32_MAX;
+}
+
 /* Near and trusted holders first, as our node's path costs have it. */
 static void order_by_cost(struct find *f)
 {
     for (unsigned i = 1; i < f->found.n; i++) {
         struct sm_holder h = f->found.list[i];
-        uint32_t cost = 0;
+        uint32_t cost = cost_of(f, h.node);
         unsigned at = i;
-        for (size_t k = 0; k < f->n_nodes; k++) {
-            cost = f->nodes[k].hop.v == h.node.v ? f->nodes[k].path_cost_16 : cost;
-        }
-        while (at > 0) {
-            uint32_t before = 0;
-            for (size_t k = 0; k < f->n_nodes; k++) {
-                if (f->nodes[k].hop.v == f->found.list[at - 1].node.v) {
-                    before = f->nodes[k].path_cost_16;
-                }
-            }
-            if (before <= cost) {
-                break;
-            }
+        for (; at > 0 && cost_of(f, f->found.list[at - 1].node) > cost; at--) {
             f->found.list[at] = f->found.list[at - 1];
-            at--;
         }
         f->found.list[at] = h;
     }

@@ -15,11 +15,13 @@ enum {
     REQUEST = 1,          /* a call to another endpoint, found by its session request id */
     PACKET_HEAD = 16,     /* of sm_ctl_packet */
 };
+#define ASK_DEADLINE SM_S(30) /* above what a lookup takes when every node is silent */
 
 struct call {
     bool is_used;
     uint8_t what;
     uint64_t id;
+    struct sm_mono due; /* of an ASK; the host knows when a REQUEST ends */
     sm_mesh_done_fn *done;
     void *ctx;
 };
@@ -35,12 +37,26 @@ struct sm_mesh {
     size_t passport_n;
     uint64_t next_id;
     struct call *calls;
-    size_t calls_n; /* no used slot at or behind it */
+    size_t calls_n;         /* no used slot at or behind it */
+    struct sm_mono ask_due; /* no question is due before; SM_NEVER: none is open */
     enum sm_err end;
     bool is_ready, is_ended;
 };
 
 static void drain(struct sm_mesh *m);
+
+/* Wake when the sessions or a question want it; soon, when packets are held back. */
+static void arm(struct sm_mesh *m)
+{
+    struct sm_mono now = sm_clock_mono(), due = m->ask_due;
+    if (m->host != NULL) {
+        due = sm_earlier(due, sm_host_deadline(m->host));
+        if (sm_stream_queued(m->stream) >= QUEUE_HIGH) {
+            due = sm_earlier(due, sm_after(now, SM_MS(1)));
+        }
+    }
+    sm_timer_at(m->timer, due);
+}
 
 /* -- calls ------------------------------------------------------------------------------- */
 
@@ -88,6 +104,29 @@ static void end_all_calls(struct sm_mesh *m, enum sm_err err)
     }
 }
 
+/* Our node does not answer: end the questions that have waited too long. */
+static void expire_asks(struct sm_mesh *m, struct sm_mono now)
+{
+    if (!sm_is_due(m->ask_due, now)) {
+        return;
+    }
+    m->ask_due = SM_NEVER;
+    for (size_t i = 0; i < m->calls_n; i++) {
+        struct call c = m->calls[i];
+        if (!c.is_used || c.what != ASK) {
+            continue;
+        }
+        if (!sm_is_due(c.due, now)) {
+            m->ask_due = sm_earlier(m->ask_due, c.due);
+            continue;
+        }
+        m->calls[i].is_used = false;
+        if (c.done != NULL) {
+            c.done(c.ctx, SM_E_TIMEOUT, (struct sm_view){0});
+        }
+    }
+}
+
 void sm_mesh_forget(struct sm_mesh *m, const void *ctx)
 {
     for (size_t i = 0; i < m->calls_n; i++) {
@@ -119,7 +158,13 @@ enum sm_err sm_mesh_ask(struct sm_mesh *m, enum sm_ctl_type type, struct sm_view
     SM_TRY(call_new(m, &c));
     uint64_t id = ++m->next_id;
     SM_TRY(send_ctl(m, type, id, body));
-    *c = (struct call){.is_used = true, .what = ASK, .id = id, .done = done, .ctx = ctx};
+    struct sm_mono due = sm_after(sm_clock_mono(), ASK_DEADLINE);
+    *c = (struct call){
+        .is_used = true, .what = ASK, .id = id, .due = due, .done = done, .ctx = ctx};
+    if (due.ns < m->ask_due.ns) {
+        m->ask_due = due;
+        arm(m);
+    }
     return SM_OK;
 }
 
@@ -220,13 +265,9 @@ static void drain(struct sm_mesh *m)
             break;
         }
     }
-    if (m->is_ended || m->host == NULL) {
-        return;
+    if (!m->is_ended) {
+        arm(m);
     }
-    struct sm_mono soon = sm_after(sm_clock_mono(), SM_MS(1));
-    struct sm_mono due = sm_host_deadline(m->host);
-    bool is_held = sm_stream_queued(m->stream) >= QUEUE_HIGH;
-    sm_timer_at(m->timer, is_held ? sm_earlier(due, soon) : due);
 }
 
 static void on_timer(void *ctx)
@@ -239,6 +280,7 @@ static void on_timer(void *ctx)
     if (m->host != NULL) {
         sm_host_tick(m->host, sm_clock_mono());
     }
+    expire_asks(m, sm_clock_mono());
     drain(m);
 }
 
@@ -264,7 +306,8 @@ static enum sm_err take_welcome(struct sm_mesh *m, struct sm_view body)
     struct sm_passport mine;
     SM_TRY(
         sm_passport_verify(sm_suite_real(), m->cfg.anchor, sm_clock_wall(), w.passport, &mine));
-    if (memcmp(mine.dh_key, m->cfg.dh.pub.b, sizeof mine.dh_key) != 0) {
+    if (memcmp(mine.dh_key, m->cfg.dh.pub.b, sizeof mine.dh_key) != 0 ||
+        !sm_addr_eq(mine.addr, w.self)) {
         return SM_E_AUTH;
     }
     memcpy(m->passport, w.passport.p, w.passport.n);
@@ -438,6 +481,7 @@ enum sm_err sm_mesh_new(const struct sm_mesh_cfg *cfg, struct sm_mesh **out)
     }
     m->cfg = *cfg;
     m->in = SM_BUF(2 * (SM_CTL_HEAD + SM_CTL_BODY_MAX));
+    m->ask_due = SM_NEVER;
     m->calls = calloc(SM_MESH_CALLS_MAX, sizeof *m->calls);
     enum sm_err e = m->calls == NULL ? SM_E_NOMEM : start(m);
     if (e != SM_OK) {
@@ -498,6 +542,16 @@ struct sm_mono sm_mesh_now(const struct sm_mesh *m)
     return sm_clock_mono();
 }
 
+static bool is_listed(const struct sm_mesh_node *list, size_t n, struct sm_hop hop)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (list[i].hop.v == hop.v) {
+            return true;
+        }
+    }
+    return false;
+}
+
 size_t sm_mesh_read_nodes(struct sm_mesh *m, struct sm_view body, struct sm_mesh_node *out,
                           size_t max)
 {
@@ -512,6 +566,9 @@ size_t sm_mesh_read_nodes(struct sm_mesh *m, struct sm_view body, struct sm_mesh
             continue;
         }
         o->hop = sm_hop_of(&o->record.node_id);
+        if (is_listed(out, n, o->hop)) {
+            continue; /* one machine must not pass for many */
+        }
         o->trust_q16 = node.trust_q16;
         o->path_cost_16 = node.path_cost_16;
         o->n_slots = node.n_slots;

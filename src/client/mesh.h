@@ -80,11 +80,12 @@ enum sm_err sm_mesh_request(struct sm_mesh *m, struct sm_addr dst,
 /* Answer a request that came by cfg.request. */
 void sm_mesh_reply(struct sm_mesh *m, uint64_t handle, enum sm_err err, struct sm_view body);
 
-/* A question to our own node (wire/ctl.h); body of the reply without its error. */
+/* A question to our own node (wire/ctl.h); body of the reply without its error.  TIMEOUT when
+ * there is none within 30 s. */
 enum sm_err sm_mesh_ask(struct sm_mesh *m, enum sm_ctl_type type, struct sm_view body,
                         sm_mesh_done_fn *done, void *ctx) SM_MUST;
 
-/* Read a NODES reply: verified records only, as many as fit. */
+/* Read a NODES reply: verified records only, each node once, as many as fit. */
 size_t sm_mesh_read_nodes(struct sm_mesh *m, struct sm_view body, struct sm_mesh_node *out,
                           size_t max);
 
