@@ -12,7 +12,8 @@
 
 #define BACKOFF_MIN SM_MS(250)
 #define BACKOFF_MAX SM_S(15)
-#define DOOR_TIME   SM_S(5) /* from the connection to a HELLO that is let in */
+#define DIAL_TIME   SM_S(10) /* a carrier may try for minutes to reach a machine that is off */
+#define DOOR_TIME   SM_S(5)  /* from the connection to a HELLO that is let in */
 
 /* -- table ------------------------------------------------------------------------------- */
 
@@ -404,10 +405,12 @@ static bool is_dialled_already(struct sm_node *n, int peer_index)
 static void dial(struct sm_node *n, int peer_index)
 {
     uint32_t conn = ++n->next_conn & (SM_CONN_ACCEPTED - 1);
-    if (link_new(n, conn, peer_index) == NULL) {
+    struct link *l = link_new(n, conn, peer_index);
+    if (l == NULL) {
         dial_later(n, peer_index);
         return;
     }
+    l->since = n->now;
     n->peers[peer_index].dial_at = SM_NEVER;
     node_push(n, (struct sm_action){
                      .kind = SM_ACT_DIAL, .conn = conn, .addr = n->peers[peer_index].addr});
@@ -425,16 +428,28 @@ void links_heard_of(struct sm_node *n, const struct sm_node_id *id)
     }
 }
 
+/* When to look at a link again. */
+static struct sm_mono link_deadline(const struct link *l)
+{
+    if (!l->is_used) {
+        return SM_NEVER;
+    }
+    return l->tunnel != NULL ? sm_tunnel_deadline(l->tunnel)
+                             : sm_after(l->since, l->is_at_door ? DOOR_TIME : DIAL_TIME);
+}
+
 void links_tick(struct sm_node *n)
 {
     for (unsigned i = 0; i < n->n_links; i++) {
         struct link *l = &n->links[i];
-        if (l->is_used && l->tunnel != NULL &&
-            sm_is_due(sm_tunnel_deadline(l->tunnel), n->now)) {
+        if (!sm_is_due(link_deadline(l), n->now)) {
+            continue;
+        }
+        if (l->tunnel != NULL) {
             sm_tunnel_tick(l->tunnel, n->now);
-        } else if (l->is_used && l->is_at_door &&
-                   sm_is_due(sm_after(l->since, DOOR_TIME), n->now)) {
+        } else {
             close_conn(n, l->conn);
+            dial_later(n, l->peer_index);
             link_free(l);
         }
     }
@@ -457,11 +472,7 @@ struct sm_mono links_deadline(const struct sm_node *n)
 {
     struct sm_mono d = SM_NEVER;
     for (unsigned i = 0; i < n->n_links; i++) {
-        if (n->links[i].is_used && n->links[i].tunnel != NULL) {
-            d = sm_earlier(d, sm_tunnel_deadline(n->links[i].tunnel));
-        } else if (n->links[i].is_used && n->links[i].is_at_door) {
-            d = sm_earlier(d, sm_after(n->links[i].since, DOOR_TIME));
-        }
+        d = sm_earlier(d, link_deadline(&n->links[i]));
     }
     for (unsigned i = 0; i < n->cfg.n_peers && n->self_record_n > 0; i++) {
         d = sm_earlier(d, n->peers[i].dial_at);

@@ -44,7 +44,7 @@ struct link {
     struct sm_tunnel *tunnel; /* NULL while the carrier is being dialled, and at the door */
     bool is_at_door;
     uint64_t source;       /* of accepted ones, hashed; 0: unknown */
-    struct sm_mono since;  /* accepted, then let in */
+    struct sm_mono since;  /* dialled, or accepted, then let in */
     struct sm_knock knock; /* at the door, and while the tunnel reads it */
     uint8_t answer[SM_HAND_HEAD + SM_COOKIE_BYTES]; /* of the door */
     uint8_t answer_n;

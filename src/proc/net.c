@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 enum { CONN_QUEUE = 8 << 20 }; /* far above what the tunnels hand out unasked */
+#define START_LIMIT SM_S(18)   /* of a SEE instance; who asked waits for 20 s */
 
 /* -- connections ------------------------------------------------------------------------- */
 
@@ -176,6 +177,30 @@ static enum sm_err see_start(struct net *n, const struct sm_action *a,
     return SM_OK;
 }
 
+static enum sm_err stop_instance(struct net *n, uint64_t instance)
+{
+    uint8_t body[8];
+    sm_put_le64(body, instance);
+    return sm_ipc_send(sm_self_main(n->self), SM_IPC_SEE_STOP, 0, sm_view_of(body, 8), -1);
+}
+
+/* Nobody waits for an instance that is not there by now; it must not keep a slot. */
+static void expire_starts(struct net *n)
+{
+    struct sm_mono now = sm_clock_mono();
+    for (unsigned i = 0; i < NET_STARTS; i++) {
+        struct see_start s = n->starts[i];
+        if (!s.is_used || !sm_is_due(sm_after(s.since, START_LIMIT), now)) {
+            continue;
+        }
+        n->starts[i].is_used = false;
+        serve_answer(n, s.handle, SM_E_TIMEOUT, (struct sm_view){0});
+        if (s.instance != 0 && stop_instance(n, s.instance) != SM_OK) {
+            return; /* main is gone, and we with it */
+        }
+    }
+}
+
 static enum sm_err see_stop(struct net *n, const struct sm_action *a, uint32_t ep_id)
 {
     struct ep *ep = ep_of_instance(n, ep_id);
@@ -185,9 +210,7 @@ static enum sm_err see_stop(struct net *n, const struct sm_action *a, uint32_t e
     if (memcmp(ep->owner_dh, a->peer->dh_key, sizeof ep->owner_dh) != 0) {
         return SM_E_REFUSED;
     }
-    uint8_t body[8];
-    sm_put_le64(body, ep->instance);
-    return sm_ipc_send(sm_self_main(n->self), SM_IPC_SEE_STOP, 0, sm_view_of(body, 8), -1);
+    return stop_instance(n, ep->instance);
 }
 
 static void serve_see(struct net *n, const struct sm_action *a)
@@ -351,6 +374,7 @@ static void on_turn(void *ctx)
         }
     }
     ep_renew_passports(n);
+    expire_starts(n);
 }
 
 /* -- messages of the other programs ------------------------------------------------------- */
@@ -476,6 +500,9 @@ static void see_spawned(struct net *n, const struct sm_ipc_msg *m)
             net_see_attached(n, ep);
         }
         return;
+    }
+    if (err == SM_OK && stop_instance(n, instance) != SM_OK) {
+        return; /* its start has expired, and main is gone */
     }
 }
 

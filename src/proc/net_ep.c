@@ -11,7 +11,10 @@ enum {
     NODES_REPLY = 1 << 20,
     QUERY_REPLY = 1 << 20,
     CLIENT_EP_MAX = FIRST_SEE_EP - 1,
+    LOSSES_MAX = 32,   /* of one destination in a window: enough to leave a silent relay ... */
+    OBSERVED_MAX = 64, /* ... and to judge a holder, too few to ruin either at will */
 };
+#define SENT_WINDOW SM_S(10)
 
 /* -- table ------------------------------------------------------------------------------- */
 
@@ -280,10 +283,56 @@ static enum sm_err take_hello(struct net *n, struct ep *ep, uint64_t id, struct 
     return SM_OK;
 }
 
+/* The note of a destination; NULL when the endpoint has not sent there, unless one is made.
+ * Beyond EP_SENT destinations the oldest places are taken over. */
+static struct sent *sent_to(struct ep *ep, struct sm_hop dst, bool may_make)
+{
+    enum { LOOK = 8 };
+    size_t at = (size_t)((dst.v * 0x9e3779b97f4a7c15u) >> 32), oldest = at % EP_SENT;
+    for (size_t i = 0; i < LOOK; i++) {
+        struct sent *s = &ep->sent[(at + i) % EP_SENT];
+        if (s->hop == dst.v && dst.v != 0) {
+            return s;
+        }
+        if (s->hop == 0 || s->since.ns < ep->sent[oldest].since.ns) {
+            oldest = (at + i) % EP_SENT;
+        }
+        if (s->hop == 0) {
+            break;
+        }
+    }
+    if (!may_make) {
+        return NULL;
+    }
+    ep->sent[oldest] = (struct sent){.hop = dst.v, .since = sm_clock_mono()};
+    return &ep->sent[oldest];
+}
+
+/* One more of a kind, if it still counts. */
+static bool sent_counts(struct ep *ep, struct sm_hop dst, bool is_observed)
+{
+    struct sent *s = sent_to(ep, dst, false);
+    struct sm_mono now = sm_clock_mono();
+    if (s == NULL) {
+        return false;
+    }
+    if (sm_is_due(sm_after(s->since, SENT_WINDOW), now)) {
+        s->since = now;
+        s->losses = s->observed = 0;
+    }
+    uint16_t *used = is_observed ? &s->observed : &s->losses;
+    if (*used == (is_observed ? OBSERVED_MAX : LOSSES_MAX)) {
+        return false;
+    }
+    (*used)++;
+    return true;
+}
+
 static enum sm_err take_packet(struct net *n, struct ep *ep, struct sm_view body)
 {
     struct sm_ctl_packet p;
     SM_TRY(sm_ctl_packet_read(body, &p));
+    (void)sent_to(ep, p.peer.node, true);
     net_step(n, &(struct sm_event){.kind = SM_EV_EP_PACKET,
                                    .ep = ep->id,
                                    .peer = p.peer,
@@ -292,10 +341,13 @@ static enum sm_err take_packet(struct net *n, struct ep *ep, struct sm_view body
     return SM_OK;
 }
 
-static enum sm_err take_report(struct net *n, struct sm_view body)
+static enum sm_err take_report(struct net *n, struct ep *ep, struct sm_view body)
 {
     struct sm_ctl_report r;
     SM_TRY(sm_ctl_report_read(body, &r));
+    if (r.is_ok ? sent_to(ep, r.dst, false) == NULL : !sent_counts(ep, r.dst, false)) {
+        return SM_OK;
+    }
     net_step(n, &(struct sm_event){.kind = SM_EV_EP_REPORT,
                                    .peer = {.node = r.dst},
                                    .slot = r.slot,
@@ -304,29 +356,35 @@ static enum sm_err take_report(struct net *n, struct sm_view body)
     return SM_OK;
 }
 
-static enum sm_err take_observe(struct net *n, struct sm_view body)
+static enum sm_err take_observe(struct net *n, struct ep *ep, struct sm_view body)
 {
     struct sm_rd r = sm_rd_init(body);
     struct sm_event ev = {.kind = SM_EV_OBSERVE};
     ev.peer.node.v = sm_rd_u64(&r);
     ev.observed = sm_rd_u8(&r);
     SM_TRY(sm_rd_done(&r));
-    net_step(n, &ev);
+    if (sent_counts(ep, ev.peer.node, true)) {
+        net_step(n, &ev);
+    }
     return SM_OK;
 }
 
 static struct find *find_new(struct net *n, const struct ep *ep, uint16_t type, uint64_t ctl_id,
                              uint64_t *out_token)
 {
+    unsigned own = 0, free_at = NET_FINDS;
     for (unsigned i = 0; i < NET_FINDS; i++) {
-        struct find *f = &n->finds[i];
-        if (!f->is_used) {
-            *f = (struct find){true, f->generation + 1, ep->id, ctl_id, type};
-            *out_token = (uint64_t)f->generation << 16 | i;
-            return f;
-        }
+        const struct find *f = &n->finds[i];
+        own += f->is_used && f->ep == ep->id && f->type == type;
+        free_at = !f->is_used && free_at == NET_FINDS ? i : free_at;
     }
-    return NULL;
+    if (own >= FINDS_OF_EP || free_at == NET_FINDS) {
+        return NULL;
+    }
+    struct find *f = &n->finds[free_at];
+    *f = (struct find){true, f->generation + 1, ep->id, ctl_id, type};
+    *out_token = (uint64_t)f->generation << 16 | free_at;
+    return f;
 }
 
 static enum sm_err take_find(struct net *n, struct ep *ep, uint64_t id, struct sm_view body)
@@ -448,9 +506,9 @@ static enum sm_err take(struct net *n, struct ep *ep, const struct sm_ctl_head *
     case SM_CTL_PACKET:
         return take_packet(n, ep, body);
     case SM_CTL_REPORT:
-        return take_report(n, body);
+        return take_report(n, ep, body);
     case SM_CTL_OBSERVE:
-        return take_observe(n, body);
+        return take_observe(n, ep, body);
     case SM_CTL_FIND:
         return take_find(n, ep, h->id, body);
     case SM_CTL_TASK:

@@ -24,7 +24,9 @@ enum {
     NET_ENDPOINTS = 256,   /* clients and SEEs */
     NET_STARTS = 64,       /* SEE instances being started */
     NET_STORE_ASKS = 1024, /* requests at the store; a few MiB of memory there */
-    NET_FINDS = 64,        /* lookups of endpoints under way */
+    NET_FINDS = 256,       /* lookups and tasks of endpoints under way */
+    FINDS_OF_EP = 16,      /* of either kind, of one endpoint: others want some too */
+    EP_SENT = 128,         /* destinations of an endpoint that it may report on */
     NET_WAITING = 65536,   /* announcements the store made before the core was there */
     EP_QUEUE = 16 << 20,   /* bytes an endpoint may leave unread */
     FIRST_SEE_EP = 65536,  /* clients are numbered below, SEEs as main numbers them */
@@ -39,6 +41,14 @@ struct conn {
     bool is_dialling;
     uint64_t handed, told; /* bytes given to the stream, and reported as written */
     uint64_t seen;         /* handed, when the turn's hook last looked */
+};
+
+/* Where an endpoint has sent packets to, and how much of what it says of that place still
+ * counts: its word moves the node's trust and routes, for all. */
+struct sent {
+    uint64_t hop; /* 0: free */
+    struct sm_mono since;
+    uint16_t losses, observed; /* since then */
 };
 
 struct ep {
@@ -56,6 +66,7 @@ struct ep {
     struct sm_wall since;
     struct sm_stream *stream;
     struct sm_buf in;
+    struct sent sent[EP_SENT];
 };
 
 struct see_start {
@@ -100,9 +111,7 @@ struct net {
     unsigned n_listeners;
     struct sm_ipc_publish *waiting;
     size_t n_waiting;
-    size_t passport_of; /* length of the node record the endpoints' passports were made of */
-    uint64_t passport_seq;
-    struct sm_wall record_since;
+    uint64_t passport_seq; /* of the node record the endpoints' passports were made of */
     bool is_draining, are_eps_paused;
 };
 
