@@ -3,8 +3,10 @@
 /* suite: Diffie-Hellman, signatures and authenticated encryption behind one table, so that
  * the simulator can put a cheap stand-in beneath the very same protocol code.
  *
- * The real suite is X25519, Ed25519 (libsodium), AES-256-GCM and ChaCha20-Poly1305 (OpenSSL).
- * Which of the two ciphers a tunnel uses is negotiated; every suite has both.
+ * The real suite is X25519, Ed25519 (libsodium), AES-256-GCM (intel-ipsec-mb where the program
+ * was built with it and the processor suits it, else OpenSSL) and ChaCha20-Poly1305 (OpenSSL).
+ * Which of the two ciphers a tunnel uses is negotiated; every suite has both.  Who computes
+ * them shows in nothing but the time.
  *
  * A struct sm_aead is one key.  It starts zeroed; sm_aead_init may be called again to put a
  * new key into it, which does not allocate.  A nonce must never be used twice with one key:
@@ -12,7 +14,8 @@
  *
  * Memory:  sm_aead_init allocates (once per object), nothing else does.
  * Errors:  CRYPTO for everything that does not verify; the reason is never told.
- * Threads: each sm_aead belongs to one caller.
+ * Threads: each sm_aead belongs to one caller.  The first call of sm_suite_real, _with or
+ *          sm_aead_fastest comes before a process starts threads.
  */
 #include "base/bytes.h"
 #include "crypto/rng.h"
@@ -46,8 +49,9 @@ struct sm_aead {
     const struct sm_suite *suite;
     enum sm_aead_kind kind;
     union {
-        void *evp;       /* real */
-        uint64_t toy[2]; /* stand-in */
+        void *evp;                /* real, by OpenSSL: EVP_CIPHER_CTX */
+        struct gcm_key_data *imb; /* real, by intel-ipsec-mb */
+        uint64_t toy[2];          /* stand-in */
     } key;
 };
 
@@ -68,8 +72,14 @@ struct sm_suite {
                              struct sm_view ad, struct sm_view sealed, uint8_t *out);
 };
 
-/* The suite that protects.  The first call must come before a process confines itself. */
+/* The suite that protects, with the faster AES that there is: a rule over what the processor
+ * has (aes_imb.c), the same in every process of a machine.  The first call must come before a
+ * process confines itself. */
 const struct sm_suite *sm_suite_real(void);
+
+/* The same with AES by one of them, for tests; NULL when that is not to be had here. */
+enum sm_aes { SM_AES_OPENSSL, SM_AES_IPSEC_MB };
+const struct sm_suite *sm_suite_real_with(enum sm_aes aes);
 
 /* Seal with both ciphers for about a millisecond each and tell the faster. */
 enum sm_aead_kind sm_aead_fastest(uint64_t (*now_ns)(void));

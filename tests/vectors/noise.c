@@ -21,7 +21,7 @@ static bool read_pair(const json_t *v, const char *key, struct sm_dh_pair *out)
     if (!v_32(v_hex(v, key), out->priv.b)) {
         return false;
     }
-    sm_suite_real()->dh_pub(&out->priv, &out->pub);
+    v_suite()->dh_pub(&out->priv, &out->pub);
     return true;
 }
 
@@ -43,7 +43,7 @@ static enum sm_err start(struct side *x, const json_t *v, bool is_initiator)
         const char *psk = json_string_value(json_array_get(psks, x->keys.psk_count));
         v_32(v_unhex(psk == NULL ? "" : psk), x->psks[x->keys.psk_count].b);
     }
-    SM_TRY(sm_noise_init(&x->n, sm_suite_real(), v_text(v, "protocol_name"), i,
+    SM_TRY(sm_noise_init(&x->n, v_suite(), v_text(v, "protocol_name"), i,
                          v_hex(v, i ? "init_prologue" : "resp_prologue"), &x->keys));
     if (read_pair(v, i ? "init_ephemeral" : "resp_ephemeral", &x->e)) {
         sm_noise_set_ephemeral(&x->n, &x->e);
@@ -56,8 +56,8 @@ static enum sm_err split(struct side *x, const char *protocol)
     enum sm_aead_kind kind = strstr(protocol, "AESGCM") != NULL ? SM_AESGCM : SM_CHACHAPOLY;
     struct sm_secret32 send, recv;
     SM_TRY(sm_noise_split(&x->n, &send, &recv));
-    SM_TRY(sm_aead_init(&x->send, sm_suite_real(), kind, &send));
-    return sm_aead_init(&x->recv, sm_suite_real(), kind, &recv);
+    SM_TRY(sm_aead_init(&x->send, v_suite(), kind, &send));
+    return sm_aead_init(&x->recv, v_suite(), kind, &recv);
 }
 
 /* One message of the handshake: our bytes are theirs, and our other side reads the payload. */

@@ -7,6 +7,7 @@
  * never by name, so another folder in the same formats works without a change.
  */
 #include "base/bytes.h"
+#include "crypto/suite.h"
 
 #include <jansson.h>
 
@@ -32,6 +33,9 @@ void v_forget(void);
 const char *v_text(const json_t *object, const char *key);
 /* 32 bytes, or zeros when the view has another length. */
 bool v_32(struct sm_view v, uint8_t out[static 32]);
+
+/* The suite in hand: everything runs with each AES that there is here. */
+const struct sm_suite *v_suite(void);
 
 void v_noise(struct tally *t, const json_t *file);
 void v_wycheproof(struct tally *t, const json_t *file);
