@@ -2,12 +2,14 @@
 #include "attest/tpm.h"
 
 #include "attest/be.h"
+#include "attest/x509.h"
+#include "wire/record.h"
 
 #include <assert.h>
 #include <openssl/core_names.h>
-#include <openssl/ecdsa.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/param_build.h>
+#include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <stdio.h>
 #include <string.h>
@@ -54,7 +56,7 @@ static enum sm_err bad_hash(struct sm_reasons *why, const char *field, uint16_t 
 {
     char got[16];
     (void)snprintf(got, sizeof got, "0x%04x", alg);
-    return reason(why, SM_REASON_SIGNATURE, field, got, "SHA-256, SHA-384, SHA-512",
+    return reason(why, SM_REASON_UNSUPPORTED, field, got, "SHA-256, SHA-384, SHA-512",
                   SM_E_UNSUPPORTED);
 }
 
@@ -148,78 +150,60 @@ static enum sm_err spki_ecc(EVP_PKEY *pkey, struct sm_tpm_key *out)
     return key_ecc(curve, sm_view_of(point + 1, half), sm_view_of(point + 1 + half, half), out);
 }
 
-enum sm_err sm_tpm_key_spki(struct sm_view spki, struct sm_tpm_key *out)
+/* NULL when it is neither, or more than one. */
+static EVP_PKEY *spki_read(struct sm_view v)
 {
-    const uint8_t *p = spki.p;
-    if (spki.n > 2 * SM_TPM_RSA_MAX) {
+    const uint8_t *p = v.p;
+    if (v.n > 0 && v.p[0] == '-') {
+        BIO *bio = BIO_new_mem_buf(v.p, (int)v.n);
+        EVP_PKEY *pkey = bio == NULL ? NULL : PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL);
+        BIO_free(bio);
+        return pkey;
+    }
+    EVP_PKEY *pkey = d2i_PUBKEY(NULL, &p, (long)v.n);
+    if (pkey != NULL && p != v.p + v.n) {
+        EVP_PKEY_free(pkey);
+        pkey = NULL;
+    }
+    return pkey;
+}
+
+enum sm_err sm_tpm_key_spki(struct sm_view der_or_pem, struct sm_tpm_key *out)
+{
+    if (der_or_pem.n > 4 * SM_TPM_RSA_MAX) {
         return SM_E_LIMIT;
     }
-    EVP_PKEY *pkey = d2i_PUBKEY(NULL, &p, (long)spki.n);
-    enum sm_err e = SM_E_MALFORMED;
-    if (pkey != NULL && p == spki.p + spki.n) {
-        e = EVP_PKEY_is_a(pkey, "RSA")  ? spki_rsa(pkey, out)
-            : EVP_PKEY_is_a(pkey, "EC") ? spki_ecc(pkey, out)
-                                        : SM_E_UNSUPPORTED;
-    }
+    EVP_PKEY *pkey = spki_read(der_or_pem);
+    enum sm_err e = pkey == NULL                 ? SM_E_MALFORMED
+                    : EVP_PKEY_is_a(pkey, "RSA") ? spki_rsa(pkey, out)
+                    : EVP_PKEY_is_a(pkey, "EC")  ? spki_ecc(pkey, out)
+                                                 : SM_E_UNSUPPORTED;
     EVP_PKEY_free(pkey);
+    ERR_clear_error();
     return e;
 }
 
-static bool put_rsa(OSSL_PARAM_BLD *b, const struct sm_tpm_key *key, BIGNUM *n)
+static enum sm_err pub_of(const struct sm_tpm_key *key, struct sm_pub **out)
 {
-    return BN_bin2bn(key->b, key->n, n) != NULL &&
-           OSSL_PARAM_BLD_push_BN(b, OSSL_PKEY_PARAM_RSA_N, n) == 1 &&
-           OSSL_PARAM_BLD_push_uint(b, OSSL_PKEY_PARAM_RSA_E, key->e) == 1;
-}
-
-static bool put_ecc(OSSL_PARAM_BLD *b, const struct sm_tpm_key *key, uint8_t *point)
-{
-    const char *group = key->n == 32 ? "prime256v1" : "secp384r1";
-    point[0] = 4;
-    memcpy(point + 1, key->b, 2u * key->n);
-    return OSSL_PARAM_BLD_push_utf8_string(b, OSSL_PKEY_PARAM_GROUP_NAME, group, 0) == 1 &&
-           OSSL_PARAM_BLD_push_octet_string(b, OSSL_PKEY_PARAM_PUB_KEY, point,
-                                            1 + 2u * key->n) == 1;
-}
-
-/* NULL also for a point that is not on its curve. */
-static EVP_PKEY *pkey_of(const struct sm_tpm_key *key)
-{
-    uint8_t point[1 + 2 * 48];
-    bool is_rsa = key->alg == SM_TPM_RSA;
-    assert(is_rsa || key->n <= 48);
-    EVP_PKEY *pkey = NULL;
-    BIGNUM *n = BN_new();
-    OSSL_PARAM_BLD *b = OSSL_PARAM_BLD_new();
-    OSSL_PARAM *params = NULL;
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, is_rsa ? "RSA" : "EC", NULL);
-    if (n != NULL && b != NULL && ctx != NULL &&
-        (is_rsa ? put_rsa(b, key, n) : put_ecc(b, key, point)) &&
-        (params = OSSL_PARAM_BLD_to_param(b)) != NULL && EVP_PKEY_fromdata_init(ctx) == 1 &&
-        EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, params) != 1) {
-        pkey = NULL;
+    const uint8_t e[] = {(uint8_t)(key->e >> 24), (uint8_t)(key->e >> 16),
+                         (uint8_t)(key->e >> 8), (uint8_t)key->e};
+    if (key->alg == SM_TPM_RSA) {
+        return sm_pub_of_rsa(sm_view_of(key->b, key->n), sm_view_of(e, sizeof e), out);
     }
-    OSSL_PARAM_free(params);
-    OSSL_PARAM_BLD_free(b);
-    EVP_PKEY_CTX_free(ctx);
-    BN_free(n);
-    return pkey;
+    return sm_pub_of_point(key->n == 32 ? SM_P256 : SM_P384, sm_view_of(key->b, 2u * key->n),
+                           out);
 }
 
 /* -- public areas ------------------------------------------------------------------------ */
 
-/* TPMT_*_SCHEME: the algorithm and, except for null, a hash.  Schemes with other details than
- * a hash do not sign quotes. */
-static void skip_scheme(struct sm_rd *r)
+/* TPMT_*_SCHEME: what a restricted key signs with, and its hash. */
+static void read_scheme(struct sm_rd *r, uint16_t type)
 {
     uint16_t alg = sm_rd_be16(r);
-    if (alg == TPM_ALG_NULL) {
-        return;
-    }
-    if (alg != SM_TPM_RSASSA && alg != SM_TPM_ECDSA) {
+    uint16_t hash = sm_rd_be16(r);
+    if (alg != (type == SM_TPM_RSA ? SM_TPM_RSASSA : SM_TPM_ECDSA) || hash_of(hash) == NULL) {
         sm_rd_fail(r);
     }
-    (void)sm_rd_be16(r);
 }
 
 static enum sm_err public_rsa(struct sm_rd *r, struct sm_tpm_key *key)
@@ -272,7 +256,7 @@ enum sm_err sm_tpm_public_read(struct sm_view tpmt, struct sm_tpm_public *out)
     if (sm_rd_be16(&r) != TPM_ALG_NULL) {     /* symmetric: only keys that decrypt have it */
         sm_rd_fail(&r);
     }
-    skip_scheme(&r);
+    read_scheme(&r, type);
     if (hash_of(name_alg) == NULL || (type != SM_TPM_RSA && type != SM_TPM_ECC)) {
         return r.failed ? SM_E_TRUNCATED : SM_E_UNSUPPORTED;
     }
@@ -286,14 +270,15 @@ enum sm_err sm_tpm_ak_check(const struct sm_tpm_public *ak, struct sm_reasons *w
 {
     /* fixedTPM, fixedParent, sensitiveDataOrigin, restricted, sign; decrypt clear */
     const uint32_t set = 1u << 1 | 1u << 4 | 1u << 5 | 1u << 16 | 1u << 18;
-    const uint32_t clear = 1u << 17;
+    const uint32_t free = 1u << 2 | 1u << 6 | 1u << 7 | 1u << 10; /* who may use it, and when */
+    const uint32_t clear = ~(set | free);
     if ((ak->attributes & (set | clear)) == set) {
         return SM_OK;
     }
     char got[16], want[36];
     (void)snprintf(got, sizeof got, "0x%08x", ak->attributes);
     (void)snprintf(want, sizeof want, "0x%08x set, 0x%08x clear", set, clear);
-    return reason(why, SM_REASON_SIGNATURE, "ak attributes", got, want, SM_E_REFUSED);
+    return reason(why, SM_REASON_FLAGS, "ak attributes", got, want, SM_E_REFUSED);
 }
 
 /* -- signatures -------------------------------------------------------------------------- */
@@ -330,41 +315,45 @@ static enum sm_err signature_read(struct sm_view sig, enum sm_tpm_sig_form form,
     return SM_OK;
 }
 
-/* The two numbers as DER, which is what OpenSSL takes.  Returns its length, 0 for failure. */
-static size_t ecdsa_der(const struct signature *s, uint8_t out[static 128])
+static enum sm_digest digest_of(uint16_t alg)
 {
-    ECDSA_SIG *sig = ECDSA_SIG_new();
-    BIGNUM *r = BN_bin2bn(s->r.p, (int)s->r.n, NULL);
-    BIGNUM *v = BN_bin2bn(s->s.p, (int)s->s.n, NULL);
-    int n = 0;
-    if (sig == NULL || r == NULL || v == NULL || ECDSA_SIG_set0(sig, r, v) != 1) {
-        BN_free(r);
-        BN_free(v);
-    } else if (i2d_ECDSA_SIG(sig, NULL) <= 128) {
-        n = i2d_ECDSA_SIG(sig, &out);
-    }
-    ECDSA_SIG_free(sig);
-    return n > 0 ? (size_t)n : 0;
+    return alg == SM_TPM_SHA256   ? SM_DIGEST_SHA256
+           : alg == SM_TPM_SHA384 ? SM_DIGEST_SHA384
+                                  : SM_DIGEST_SHA512;
 }
 
-static bool signature_good(const struct sm_tpm_key *ak, struct sm_view bytes,
-                           const struct signature *s)
+/* Both numbers at the width of the field. */
+static enum sm_err ecdsa_flat(const struct sm_tpm_key *ak, const struct signature *s,
+                              uint8_t out[static 2 * 48])
 {
-    uint8_t der[128];
-    struct sm_view sig = s->rsa;
-    if (ak->alg == SM_TPM_ECC) {
-        sig = sm_view_of(der, ecdsa_der(s, der));
-    } else if (sig.n != ak->n) {
-        return false;
+    struct sm_view r = strip(s->r), v = strip(s->s);
+    if (r.n > ak->n || v.n > ak->n || r.n == 0 || v.n == 0) {
+        return SM_E_CRYPTO;
     }
-    EVP_PKEY *pkey = pkey_of(ak);
-    EVP_MD_CTX *md = EVP_MD_CTX_new();
-    bool is_good = pkey != NULL && md != NULL && sig.n > 0 &&
-                   EVP_DigestVerifyInit(md, NULL, hash_of(s->hash), NULL, pkey) == 1 &&
-                   EVP_DigestVerify(md, sig.p, sig.n, bytes.p, bytes.n) == 1;
-    EVP_MD_CTX_free(md);
-    EVP_PKEY_free(pkey);
-    return is_good;
+    memset(out, 0, 2u * ak->n);
+    memcpy(out + ak->n - r.n, r.p, r.n);
+    memcpy(out + 2u * ak->n - v.n, v.p, v.n);
+    return SM_OK;
+}
+
+static enum sm_err signature_check(const struct sm_tpm_key *ak, struct sm_view bytes,
+                                   const struct signature *s)
+{
+    uint8_t flat[2 * 48];
+    struct sm_view sig = s->rsa;
+    struct sm_pub *pub = NULL;
+    if (ak->alg == SM_TPM_ECC) {
+        SM_TRY(ecdsa_flat(ak, s, flat));
+        sig = sm_view_of(flat, 2u * ak->n);
+    } else if (sig.n != ak->n) {
+        return SM_E_CRYPTO;
+    }
+    enum sm_err e = pub_of(ak, &pub);
+    if (e == SM_OK) {
+        e = sm_pub_verify(pub, digest_of(s->hash), bytes, sig);
+    }
+    sm_pub_free(pub);
+    return e;
 }
 
 /* -- quotes ------------------------------------------------------------------------------ */
@@ -444,13 +433,11 @@ static enum sm_err pcrs_digest(const struct sm_tpm_pcrs *pcrs, uint16_t hash,
 
 static enum sm_err extra_check(struct sm_view got, struct sm_view want, struct sm_reasons *why)
 {
-    char g[36] = "", w[36] = "";
     if (want.n > 0 && sm_view_eq(got, want)) {
         return SM_OK;
     }
-    sm_hex(got.p, got.n < 16 ? got.n : 16, g);
-    sm_hex(want.p, want.n < 16 ? want.n : 16, w);
-    return reason(why, SM_REASON_REPORT_DATA, "extraData", g, w, SM_E_REFUSED);
+    sm_reasons_add_hex(why, SM_REASON_REPORT_DATA, "extraData", got, want);
+    return SM_E_REFUSED;
 }
 
 static enum sm_err pcrs_check(const struct attest *a, uint16_t hash,
@@ -466,13 +453,21 @@ static enum sm_err pcrs_check(const struct attest *a, uint16_t hash,
         (void)snprintf(got, sizeof got, "bank 0x%04x pcrs 0x%06x", a->quote.bank,
                        a->quote.mask);
         (void)snprintf(want, sizeof want, "bank 0x%04x pcrs 0x%06x", pcrs->bank, pcrs->mask);
-        return reason(why, SM_REASON_MEASUREMENT, "pcrSelect", got, want, SM_E_REFUSED);
+        return reason(why, SM_REASON_REGISTERS, "pcrSelect", got, want, SM_E_REFUSED);
     }
     SM_TRY(pcrs_digest(pcrs, hash, digest));
     if (!sm_view_eq(a->digest, sm_view_of(digest, hash_len(hash)))) {
-        return reason(why, SM_REASON_MEASUREMENT, "pcrDigest", "of other values",
-                      "of these PCRs", SM_E_CRYPTO);
+        return reason(why, SM_REASON_REGISTERS, "pcrDigest", "of other values", "of these PCRs",
+                      SM_E_CRYPTO);
     }
+    return SM_OK;
+}
+
+enum sm_err sm_tpm_quote_extra(struct sm_view quote, struct sm_view *out)
+{
+    struct attest a;
+    SM_TRY(attest_read(quote, &a));
+    *out = a.extra;
     return SM_OK;
 }
 
@@ -495,7 +490,7 @@ enum sm_err sm_tpm_quote_verify(const struct sm_tpm_key *ak, struct sm_view quot
     if (hash_of(s.hash) == NULL) {
         return bad_hash(why, "signature hash", s.hash);
     }
-    if (!signature_good(ak, quote, &s)) {
+    if (signature_check(ak, quote, &s) != SM_OK) {
         return reason(why, SM_REASON_SIGNATURE, "signature", "wrong", "by the AK", SM_E_CRYPTO);
     }
     SM_TRY(extra_check(a.extra, extra, why));
@@ -675,13 +670,136 @@ enum sm_err sm_tpm_log_replay(struct sm_view bytes, const struct sm_tpm_pcrs *pc
     uint32_t mask = l.extended & pcrs->mask;
     for (unsigned i = 0; i < SM_TPM_PCRS; i++) {
         if ((mask >> i & 1) != 0 && memcmp(l.pcr[i], pcrs->value[i], n) != 0) {
-            char field[20], got[36], want[36];
+            char field[20];
             (void)snprintf(field, sizeof field, "pcr %u", i);
-            sm_hex(pcrs->value[i], 16, got);
-            sm_hex(l.pcr[i], 16, want);
-            return reason(why, SM_REASON_MEASUREMENT, field, got, want, SM_E_CRYPTO);
+            sm_reasons_add_hex(why, SM_REASON_LOG, field, sm_view_of(l.pcr[i], n),
+                               sm_view_of(pcrs->value[i], n));
+            return SM_E_CRYPTO;
         }
     }
     *replayed = mask;
+    return SM_OK;
+}
+
+/* -- the whole --------------------------------------------------------------------------- */
+
+/* Up to the first configured root that it leads to; the reasons are those of the last. */
+static enum sm_err chain_check(const struct sm_chain *chain, const struct sm_trust *trust,
+                               struct sm_wall now, struct sm_wall *not_after,
+                               struct sm_reasons *why)
+{
+    const struct sm_chain_rules rules = {.skew_s = 60};
+    const size_t before = why->n;
+    enum sm_err e = SM_E_CRYPTO;
+    if (trust->n_tpm == 0) {
+        sm_reasons_add(why, SM_REASON_CHAIN, "ak certificate", "no root for TPMs", "one");
+    }
+    for (size_t i = 0; i < trust->n_tpm && i < SM_TRUST_TPM_MAX; i++) {
+        why->n = before;
+        e = sm_chain_verify(chain, trust->tpm[i], NULL, 0, &rules, now, not_after, why);
+        if (e == SM_OK) {
+            return SM_OK;
+        }
+    }
+    return e;
+}
+
+/* The certificate is of this very key. */
+static enum sm_err cert_key_check(const struct sm_cert *cert, const struct sm_tpm_key *ak,
+                                  struct sm_reasons *why)
+{
+    struct sm_pub *certified = NULL, *quoting = NULL;
+    enum sm_err e = sm_pub_of_cert(cert, &certified);
+    if (e == SM_OK) {
+        e = pub_of(ak, &quoting);
+    }
+    if (e == SM_OK && !sm_pub_eq(certified, quoting)) {
+        e = SM_E_CRYPTO;
+    }
+    if (e != SM_OK) {
+        sm_reasons_add(why, SM_REASON_IDENTITY, "ak certificate", "of another key",
+                       "of the AK");
+    }
+    sm_pub_free(certified);
+    sm_pub_free(quoting);
+    return e;
+}
+
+static enum sm_err ak_certified(const struct sm_tpm_evidence *ev, const struct sm_tpm_key *ak,
+                                const struct sm_trust *trust, struct sm_wall now,
+                                struct sm_wall *not_after, struct sm_reasons *why)
+{
+    struct sm_chain chain = {0};
+    enum sm_err e = sm_chain_add(&chain, ev->ak_chain);
+    if (e != SM_OK || chain.n == 0) {
+        e = e != SM_OK ? e : SM_E_MALFORMED;
+        sm_reasons_add(why, SM_REASON_GRAMMAR, "ak certificate", sm_err_words(e),
+                       "certificates");
+    } else {
+        enum sm_err key_e = cert_key_check(chain.c[0], ak, why);
+        e = chain_check(&chain, trust, now, not_after, why);
+        e = e != SM_OK ? e : key_e;
+    }
+    sm_chain_done(&chain);
+    return e;
+}
+
+static void key_id(const struct sm_tpm_key *key, uint8_t out[static 32])
+{
+    uint8_t room[16 + SM_TPM_RSA_MAX];
+    struct sm_view bytes = {0};
+    struct sm_wr w = sm_wr_init(room, sizeof room);
+    sm_wr_u16(&w, key->alg);
+    sm_wr_u32(&w, key->e);
+    sm_wr_bytes(&w, key->b, key->alg == SM_TPM_RSA ? key->n : 2u * key->n);
+    enum sm_err e = sm_wr_done(&w, &bytes);
+    assert(e == SM_OK);
+    (void)e;
+    sm_digest(SM_DIGEST_SHA256, bytes, out);
+}
+
+static void claim(const struct sm_tpm_key *ak, const struct sm_tpm_pcrs *pcrs,
+                  uint32_t replayed, struct sm_view extra, struct sm_wall not_after,
+                  struct sm_claims *out)
+{
+    struct sm_claims c = {.platform = SM_PLATFORM_TPM, .profile = 2, .is_hw_rooted = true};
+    size_t n = extra.n < sizeof c.report_data ? extra.n : sizeof c.report_data;
+    memcpy(c.report_data, extra.p, n);
+    c.report_data_n = (uint8_t)n;
+    key_id(ak, c.platform_id);
+    c.platform_id_n = 32;
+    c.reg_n = (uint8_t)hash_len(pcrs->bank);
+    c.regs_mask = pcrs->mask;
+    c.regs_replayed = replayed;
+    for (unsigned i = 0; i < SM_TPM_PCRS; i++) {
+        if ((pcrs->mask >> i & 1) != 0) {
+            memcpy(c.regs[i], pcrs->value[i], c.reg_n);
+        }
+    }
+    c.not_after = not_after;
+    *out = c;
+}
+
+enum sm_err sm_tpm_verify(const struct sm_tpm_evidence *ev, struct sm_view extra,
+                          const struct sm_trust *trust, struct sm_wall now,
+                          struct sm_claims *out, struct sm_reasons *why)
+{
+    struct sm_tpm_public ak;
+    struct sm_tpm_quote quote;
+    struct sm_wall not_after = {0};
+    uint32_t replayed = 0;
+    enum sm_err e = sm_tpm_public_read(ev->ak_public, &ak);
+    if (e != SM_OK) {
+        return reason(why, SM_REASON_GRAMMAR, "ak public area", sm_err_words(e),
+                      "of a key that signs", e);
+    }
+    SM_TRY(sm_tpm_ak_check(&ak, why));
+    SM_TRY(ak_certified(ev, &ak.key, trust, now, &not_after, why));
+    SM_TRY(sm_tpm_quote_verify(&ak.key, ev->quote, ev->sig, SM_TPM_SIG_TPMT, extra, ev->pcrs,
+                               &quote, why));
+    if (ev->log.n > 0) {
+        SM_TRY(sm_tpm_log_replay(ev->log, ev->pcrs, &replayed, why));
+    }
+    claim(&ak.key, ev->pcrs, replayed, extra, not_after, out);
     return SM_OK;
 }

@@ -16,6 +16,7 @@
  *          PC Client Platform Firmware Profile 10 (event log).
  */
 #include "attest/evidence.h"
+#include "attest/roots.h"
 
 #define SM_TPM_PCRS     24u
 #define SM_TPM_HASH_MAX 64u
@@ -42,10 +43,10 @@ struct sm_tpm_key {
 /* From a modulus of 2048 to 4096 bits and an exponent, big-endian; leading zeros are fine. */
 enum sm_err sm_tpm_key_rsa(struct sm_view modulus, struct sm_view exponent,
                            struct sm_tpm_key *out) SM_MUST;
-/* From a DER SubjectPublicKeyInfo. */
-enum sm_err sm_tpm_key_spki(struct sm_view spki, struct sm_tpm_key *out) SM_MUST;
+/* From a SubjectPublicKeyInfo, DER or PEM. */
+enum sm_err sm_tpm_key_spki(struct sm_view der_or_pem, struct sm_tpm_key *out) SM_MUST;
 
-/* A public area (TPMT_PUBLIC). */
+/* A public area (TPMT_PUBLIC) of a key that signs, with a scheme of its own. */
 struct sm_tpm_public {
     struct sm_tpm_key key;
     uint32_t attributes;
@@ -88,9 +89,33 @@ enum sm_err sm_tpm_quote_verify(const struct sm_tpm_key *ak, struct sm_view quot
                                 struct sm_view extra, const struct sm_tpm_pcrs *pcrs,
                                 struct sm_tpm_quote *out, struct sm_reasons *why) SM_MUST;
 
+/* The extraData that a quote says it has: to look at, or to have compared later.  Nothing is
+ * checked. */
+enum sm_err sm_tpm_quote_extra(struct sm_view quote, struct sm_view *out) SM_MUST;
+
 /* Replay a crypto-agile event log in the bank of `pcrs` and compare every PCR it extends that
  * is quoted.  `replayed` gets their mask; a quoted PCR without events proves nothing here.
  * CRYPTO when one differs.  What the events say is not looked at: a digest is all that is
  * proven. */
 enum sm_err sm_tpm_log_replay(struct sm_view log, const struct sm_tpm_pcrs *pcrs,
                               uint32_t *replayed, struct sm_reasons *why) SM_MUST;
+
+/* A TPM whose attestation key its maker or its cloud certified. */
+struct sm_tpm_evidence {
+    struct sm_view quote, sig; /* TPMS_ATTEST, TPMT_SIGNATURE */
+    struct sm_view ak_public;  /* TPMT_PUBLIC */
+    struct sm_view ak_chain;   /* its certificate, then those above: PEM, or DER end to end */
+    const struct sm_tpm_pcrs *pcrs;
+    struct sm_view log; /* empty: none */
+};
+
+/* All of the above and the chain to one of trust->tpm.  The key's attributes are its own word:
+ * that the certificate is of a restricted key is what the certifier answers for.
+ *
+ * platform_id is a hash of the AK's key, which is certified, and not its name, which covers
+ * things that nobody vouches for; report_data is `extra`, regs are the PCRs, regs_replayed
+ * those the log explains.  There is no measurement: anybody can extend PCR 16 to 23, so a
+ * digest of PCRs of the quoter's choice must not be taken for one; policy names registers. */
+enum sm_err sm_tpm_verify(const struct sm_tpm_evidence *ev, struct sm_view extra,
+                          const struct sm_trust *trust, struct sm_wall now,
+                          struct sm_claims *out, struct sm_reasons *why) SM_MUST;
