@@ -4,46 +4,23 @@
 #include "attest/roots.h"
 #include "attest/snp.h"
 #include "attest/x509.h"
-#include "t.h"
+#include "evidence_kit.h"
 
 #include "crypto/hash.h"
-
-#include <unistd.h>
-
-#define FILE_MAX 8192u
 
 static const struct sm_wall MILAN_DAY = {1735689600};
 static const struct sm_wall GENOA_DAY = {1775001600};
 
-struct file {
-    size_t n;
-    uint8_t b[FILE_MAX];
-};
-
 struct sample {
-    struct file report, vek, chain;
+    struct kit_file report, vek, chain;
     struct sm_trust trust;
     struct sm_wall now;
 };
 
 /* -- files ------------------------------------------------------------------------------- */
 
-static void load(const char *name, struct file *out)
-{
-    char path[1024];
-    const char *root = getenv("SEEMESH_VECTORS");
-    (void)snprintf(path, sizeof path, "%s/attest/%s", root == NULL ? VECTORS : root, name);
-    FILE *f = fopen(path, "rb");
-    if (f == NULL) {
-        t_skip("no vectors here: set SEEMESH_VECTORS to their folder");
-    }
-    out->n = fread(out->b, 1, sizeof out->b, f);
-    (void)fclose(f);
-    T_TRUE(out->n > 0 && out->n < sizeof out->b);
-}
-
 /* PEM to the DER inside, so that every byte has a meaning. */
-static void strip(struct file *f)
+static void strip(struct kit_file *f)
 {
     static const char head[] = "-----BEGIN CERTIFICATE-----";
     static const char digits[] =
@@ -73,9 +50,9 @@ static void strip(struct file *f)
 static void sample_make(const char *report, const char *vek, const char *chain,
                         struct sm_wall now, struct sample *s)
 {
-    load(report, &s->report);
-    load(vek, &s->vek);
-    load(chain, &s->chain);
+    kit_load(report, &s->report);
+    kit_load(vek, &s->vek);
+    kit_load(chain, &s->chain);
     strip(&s->vek);
     strip(&s->chain);
     sm_trust_pinned(&s->trust);
@@ -147,7 +124,7 @@ static void an_unset_root_trusts_nothing(void)
 
 /* -- every byte -------------------------------------------------------------------------- */
 
-static void flip(struct sample *s, struct file *f, size_t bit, const struct sm_claims *want,
+static void flip(struct sample *s, struct kit_file *f, size_t bit, const struct sm_claims *want,
                  const char *name, size_t *ignored)
 {
     struct sm_claims got;
@@ -165,7 +142,7 @@ static void flip(struct sample *s, struct file *f, size_t bit, const struct sm_c
 
 /* Flip a bit of each byte of a file, which one the seed says, or with SM_EVERY_BIT every bit.
  * None may be accepted and say something else; `ignored` counts those accepted at all. */
-static void flip_all(struct sample *s, struct file *f, const char *name, size_t *ignored)
+static void flip_all(struct sample *s, struct kit_file *f, const char *name, size_t *ignored)
 {
     struct sm_claims want;
     struct sm_reasons why;
@@ -213,7 +190,7 @@ static void evidence_cut_anywhere_is_refused(void)
     struct sm_claims c;
     struct sm_reasons why;
     milan(&s);
-    struct file *files[] = {&s.report, &s.vek, &s.chain};
+    struct kit_file *files[] = {&s.report, &s.vek, &s.chain};
     for (size_t i = 0; i < SM_COUNT(files); i++) {
         size_t n = files[i]->n;
         for (files[i]->n = 0; files[i]->n < n; files[i]->n++) {
@@ -252,7 +229,7 @@ static void certificates_are_taken_only_in_their_time(void)
     T_ERR(verify(&s, &c, &why), SM_E_EXPIRED);
 }
 
-static void append(struct file *f, struct sm_view v)
+static void append(struct kit_file *f, struct sm_view v)
 {
     T_TRUE(f->n + v.n <= sizeof f->b);
     memcpy(f->b + f->n, v.p, v.n);
@@ -299,7 +276,7 @@ static void another_chips_certificate_is_refused_with_every_reason(void)
     struct sm_claims c;
     struct sm_reasons why;
     milan(&s);
-    load("snp/milan-v2-debug/vcek.der", &s.vek);
+    kit_load("snp/milan-v2-debug/vcek.der", &s.vek);
     T_ERR(verify(&s, &c, &why), SM_E_CRYPTO);
     T_TRUE(has(&why, SM_REASON_SIGNATURE));
     T_TRUE(has(&why, SM_REASON_IDENTITY));
@@ -309,7 +286,7 @@ static void another_chips_certificate_is_refused_with_every_reason(void)
 
 /* -- the kernel's table ------------------------------------------------------------------ */
 
-static void table_entry(struct file *f, size_t i, const char *guid, uint32_t at, uint32_t n)
+static void table_entry(struct kit_file *f, size_t i, const char *guid, uint32_t at, uint32_t n)
 {
     uint8_t *e = f->b + 24 * i;
     T_OK(sm_unhex(guid, 32, e, 16));
@@ -319,7 +296,7 @@ static void table_entry(struct file *f, size_t i, const char *guid, uint32_t at,
 
 static void the_kernels_table_is_read_within_its_bounds(void)
 {
-    static struct file f;
+    static struct kit_file f;
     static const char vcek[] = "63da758de6644564adc5f4b93be8accd";
     static const char ask[] = "4ab7b379bbac4fe4a02f05aef327c782";
     struct sm_snp_evidence ev = {0};

@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define CHAIN_BYTES_MAX (2u * SM_CHAIN_MAX * SM_CERT_MAX) /* as PEM, with headers */
 #define SPKI_MAX        2048u                             /* as PEM; RSA-4096 has 800 */
@@ -277,11 +276,14 @@ bool sm_cert_same_subject(const struct sm_cert *a, const struct sm_cert *b)
 /* Times before 1970 become 1970: no certificate of ours is that old. */
 static enum sm_err wall_of(const ASN1_TIME *t, struct sm_wall *out)
 {
-    struct tm tm;
-    if (t == NULL || ASN1_TIME_to_tm(t, &tm) != 1) {
+    ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
+    int days, seconds;
+    int is_known = epoch != NULL && t != NULL && ASN1_TIME_diff(&days, &seconds, epoch, t);
+    ASN1_TIME_free(epoch);
+    if (!is_known) {
         return SM_E_MALFORMED;
     }
-    time_t s = timegm(&tm);
+    int64_t s = (int64_t)days * 86400 + seconds;
     out->s = s < 0 ? 0 : (uint64_t)s;
     return SM_OK;
 }
