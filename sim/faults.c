@@ -145,6 +145,39 @@ static void on_heal(struct sim_world *w, struct sim_event *ev)
     }
 }
 
+static bool touches_side(const struct sim_world *w, uint32_t i)
+{
+    const struct sim_machine *m = &w->machines[i];
+    for (unsigned k = 0; k < m->n_peers; k++) {
+        if (w->side[m->peers[k]] != 0) {
+            return true;
+        }
+    }
+    for (uint32_t other = 0; other < w->opts.nodes; other++) {
+        const struct sim_machine *o = &w->machines[other];
+        for (unsigned k = 0; w->side[other] != 0 && k < o->n_peers; k++) {
+            if (o->peers[k] == i) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* A half that hangs together: from one machine outwards, as a cut between sites makes it. */
+static void grow_side(struct sim_world *w)
+{
+    uint32_t n = 1;
+    w->side[sm_rng_below(&w->faults, w->opts.nodes)] = 1;
+    while (n < w->opts.nodes / 2) {
+        uint32_t i = (uint32_t)sm_rng_below(&w->faults, w->opts.nodes);
+        if (w->side[i] == 0 && touches_side(w, i)) {
+            w->side[i] = 1;
+            n++;
+        }
+    }
+}
+
 static void on_split(struct sim_world *w, struct sim_event *ev)
 {
     if (w->is_quiet) {
@@ -153,9 +186,7 @@ static void on_split(struct sim_world *w, struct sim_event *ev)
     sim_say(w, "the net splits");
     w->split_healed_at = (struct sm_mono){0};
     w->stats.splits++;
-    for (uint32_t i = 0; i < w->opts.nodes; i++) {
-        w->side[i] = (uint8_t)sm_rng_below(&w->faults, 2);
-    }
+    grow_side(w);
     struct sm_dur d = sim_about(&w->faults, w->opts.split_for_ms);
     sim_push(w, d, &(struct sim_event){.fn = on_heal, .kind = SIM_FAULT});
     struct sim_event next = *ev;
@@ -229,7 +260,7 @@ static void trial_begin(struct sim_world *w, struct sim_event *ev)
         sm_route_paths(sm_node_route(w->machines[c->machine].node), w->now, w->machines[to].hop,
                        SM_ROUTE_PATHS, paths) < 2 ||
         paths[0].n < 2) {
-        w->phase += c->op != SIM_IDLE;
+        w->phase++; /* this client may have one neighbour only */
         trial_again(w, SM_MS(500), trial_begin);
         return;
     }
