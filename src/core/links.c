@@ -110,7 +110,7 @@ static void close_conn(struct sm_node *n, uint32_t conn)
 void links_dialled(struct sm_node *n, uint32_t conn, enum sm_err err)
 {
     struct link *l = links_find(n, conn);
-    if (l == NULL || l->tunnel != NULL) {
+    if (l == NULL || l->peer_index < 0 || l->tunnel != NULL) {
         return;
     }
     if (err == SM_OK) {

@@ -70,6 +70,9 @@ static void on_conn_closed(void *ctx, enum sm_err why)
 static void on_conn_connected(void *ctx)
 {
     struct conn *c = ctx;
+    if (!c->is_dialling) {
+        return; /* an accepted one: it was connected before */
+    }
     c->is_dialling = false;
     net_step(c->net, &(struct sm_event){.kind = SM_EV_DIALLED, .conn = c->id});
 }
