@@ -260,6 +260,18 @@ void sm_cert_sha256(const struct sm_cert *c, uint8_t out[static 32])
     assert(is_done == 1 && n == 32);
 }
 
+enum sm_err sm_cert_spki_digest(const struct sm_cert *c, enum sm_digest d, uint8_t *out)
+{
+    uint8_t *der = NULL;
+    int n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(c->x), &der);
+    if (n <= 0) {
+        return SM_E_NOMEM;
+    }
+    sm_digest(d, sm_view_of(der, (size_t)n), out);
+    OPENSSL_free(der);
+    return SM_OK;
+}
+
 bool sm_cert_eq(const struct sm_cert *a, const struct sm_cert *b)
 {
     uint8_t ha[32], hb[32];

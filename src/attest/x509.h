@@ -15,13 +15,16 @@
  */
 #include "attest/evidence.h"
 
-#define SM_CERT_MAX  8192u      /* bytes; those of AMD have 1,700, of Intel 1,300, of AWS 800 */
-#define SM_CHAIN_MAX 8u         /* certificates; the longest known chain has 5 (Nitro, GPU) */
+#define SM_CERT_MAX 16384u /* bytes; of hardware makers 1,700; of RA-TLS, with quotes, 10,000  \
+                            */
+#define SM_CHAIN_MAX 8u    /* certificates; the longest known chain has 5 (Nitro, GPU) */
 #define SM_CRL_MAX   (1u << 20) /* bytes; Intel's largest had 70 KB */
 
 struct sm_cert;
 struct sm_crl;
 struct sm_pub;
+
+enum sm_digest { SM_DIGEST_SHA256, SM_DIGEST_SHA384, SM_DIGEST_SHA512 };
 
 /* -- certificates ------------------------------------------------------------------------ */
 
@@ -57,6 +60,10 @@ bool sm_cert_same_subject(const struct sm_cert *a, const struct sm_cert *b);
 enum sm_err sm_cert_times(const struct sm_cert *c, struct sm_wall *not_before,
                           struct sm_wall *not_after) SM_MUST;
 
+/* Hash of the whole SubjectPublicKeyInfo. */
+enum sm_err sm_cert_spki_digest(const struct sm_cert *c, enum sm_digest d,
+                                uint8_t *out) SM_MUST;
+
 /* -- revocation lists -------------------------------------------------------------------- */
 
 enum sm_err sm_crl_read(struct sm_view der_or_pem, struct sm_crl **out) SM_MUST;
@@ -85,7 +92,6 @@ enum sm_err sm_chain_verify(const struct sm_chain *chain, struct sm_view root,
 
 /* -- public keys and signatures ---------------------------------------------------------- */
 
-enum sm_digest { SM_DIGEST_SHA256, SM_DIGEST_SHA384, SM_DIGEST_SHA512 };
 size_t sm_digest_len(enum sm_digest d);
 void sm_digest(enum sm_digest d, struct sm_view msg, uint8_t *out);
 

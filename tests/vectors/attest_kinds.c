@@ -3,7 +3,9 @@
 
 #include "attest/azure.h"
 #include "attest/dcap.h"
+#include "attest/dcap_quote.h"
 #include "attest/nitro.h"
+#include "attest/ratls.h"
 #include "attest/snp.h"
 #include "attest/tpm.h"
 
@@ -147,8 +149,28 @@ static enum sm_err tpm(struct a_vector *v, struct sm_claims *out, struct sm_reas
     return sm_tpm_verify(&ev, extra, &v->trust, v->now, out, why);
 }
 
+/* Such vectors come without collateral, so none can be accepted: the links are checked, and
+ * what the quote says of itself. */
+static enum sm_err ratls(struct a_vector *v, struct sm_claims *out, struct sm_reasons *why)
+{
+    struct sm_chain chain = {0};
+    struct sm_ratls r;
+    struct sm_quote q;
+    struct sm_dcap_collateral none = {0};
+    SM_TRY(sm_chain_add(&chain, a_file(v, "cert")));
+    enum sm_err e = sm_ratls_check(chain.c[0], &r, why);
+    if (e == SM_OK && sm_quote_read(r.quote, &q) == SM_OK) {
+        if (!q.is_tdx && (q.sgx.attributes[0] & SM_SGX_DEBUG) != 0) {
+            sm_reasons_add(why, SM_REASON_DEBUG, "debug", "true", "false");
+        }
+        e = sm_dcap_verify(r.quote, &none, &v->trust, v->now, out, why);
+    }
+    sm_chain_done(&chain);
+    return e;
+}
+
 const struct a_kind a_kinds[] = {
-    {"snp", snp}, {"tdx", dcap},    {"sgx", dcap},
-    {"tpm", tpm}, {"nitro", nitro}, {"az-snp-vtpm", azure},
+    {"snp", snp},     {"tdx", dcap},          {"sgx", dcap},    {"tpm", tpm},
+    {"nitro", nitro}, {"az-snp-vtpm", azure}, {"ratls", ratls},
 };
 const size_t a_kinds_n = SM_COUNT(a_kinds);
