@@ -3,10 +3,7 @@
 #include "attest/policy.h"
 #include "attest/roots.h"
 #include "attest/snp.h"
-#include "attest/x509.h"
 #include "evidence_kit.h"
-
-#include "crypto/hash.h"
 
 static const struct sm_wall MILAN_DAY = {1735689600};
 static const struct sm_wall GENOA_DAY = {1775001600};
@@ -91,21 +88,6 @@ static bool has(const struct sm_reasons *why, enum sm_reason_code code)
 }
 
 /* -- roots ------------------------------------------------------------------------------- */
-
-static void pinned_certificates_have_the_published_hashes(void)
-{
-    for (int i = 0; i < SM_ROOTS; i++) {
-        const struct sm_root_pin *pin = sm_root_pin((enum sm_root)i);
-        uint8_t hash[32];
-        struct sm_cert *c = NULL;
-        sm_sha256(pin->der, hash);
-        T_MEM(hash, 32, pin->cert_sha256, 32);
-        T_OK(sm_cert_read(pin->der, &c));
-        sm_cert_sha256(c, hash);
-        T_MEM(hash, 32, pin->cert_sha256, 32);
-        sm_cert_free(c);
-    }
-}
 
 static void an_unset_root_trusts_nothing(void)
 {
@@ -478,7 +460,6 @@ static void genuine_reports_below_the_floor_are_refused(void)
 int main(int argc, char **argv)
 {
     static const struct t_case cases[] = {
-        T_CASE(pinned_certificates_have_the_published_hashes),
         T_CASE(an_unset_root_trusts_nothing),
         T_CASE(no_bit_of_milan_evidence_is_ignored),
         T_CASE(no_bit_of_genoa_evidence_is_ignored),

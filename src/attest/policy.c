@@ -244,9 +244,9 @@ static void appraise_tdx(const struct sm_hw_policy *p, const struct sm_claims *c
 {
     static const uint8_t none[48];
     const struct sm_tdx_claims *t = &c->tdx;
-    uint64_t debug = p->may_debug ? TDX_DEBUG : 0; /* is_debug has its own reason */
-    want_bits_clear(SM_REASON_FLAGS, "tdattributes", t->attributes & ~TDX_DEBUG,
-                    ~(p->tdx_attributes | debug), why);
+    /* Debugging has a reason of its own. */
+    want_bits_clear(SM_REASON_FLAGS, "tdattributes", t->attributes,
+                    ~(p->tdx_attributes | TDX_DEBUG), why);
     if (!p->may_sept_ve) {
         want_bool(SM_REASON_FLAGS, "sept_ve_disable", t->is_sept_ve_disabled, true, why);
     }

@@ -33,7 +33,7 @@ static bool pcrs_read(struct sm_view text, struct sm_tpm_pcrs *out)
     for (char *line = strtok_r(copy, "\n", &at); line; line = strtok_r(NULL, "\n", &at)) {
         char *hex = NULL;
         unsigned long i = strtoul(line, &hex, 10);
-        size_t n = strlen(++hex) / 2;
+        size_t n = *hex == ' ' ? strlen(++hex) / 2 : 0;
         if (i >= SM_TPM_PCRS || n < 32 || n > 64 || n % 16 != 0 ||
             sm_unhex(hex, 2 * n, out->value[i], n) != SM_OK) {
             return false;
