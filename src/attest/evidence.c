@@ -106,7 +106,8 @@ void sm_reasons_add_u64(struct sm_reasons *why, enum sm_reason_code code, const 
 {
     char got_text[24], want_text[64];
     (void)snprintf(got_text, sizeof got_text, "%" PRIu64, got);
-    (void)snprintf(want_text, sizeof want_text, "%s %" PRIu64, relation, want);
+    (void)snprintf(want_text, sizeof want_text, "%s%s%" PRIu64, relation,
+                   *relation == '\0' ? "" : " ", want);
     sm_reasons_add(why, code, field, got_text, want_text);
 }
 
