@@ -140,6 +140,11 @@ static json_t *status(struct net *n)
                         json_integer((json_int_t)sm_route_count(sm_node_route(n->node))));
     json_object_set_new(o, "tunnels", tunnels(n));
     json_object_set_new(o, "packets", packets(&s));
+    json_object_set_new(
+        o, "strangers",
+        json_pack("{s:I, s:I, s:I, s:I}", "let_in", (json_int_t)s.strangers_let_in, "asked",
+                  (json_int_t)s.strangers_asked, "shut_out", (json_int_t)s.strangers_shut,
+                  "pushed_out", (json_int_t)s.strangers_pushed_out));
     json_object_set_new(o, "dht",
                         json_pack("{s:i, s:i, s:i, s:I, s:I, s:I}", "contacts",
                                   (int)dht.contacts, "records", (int)dht.records, "published",
