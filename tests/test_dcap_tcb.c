@@ -337,6 +337,8 @@ static void a_level_we_do_not_understand_is_refused(void)
         put_info(l, 1);
         replace(changes[i].from, changes[i].to);
         T_ERR(evaluate(), SM_E_MALFORMED);
+        T_EQ(why.n, 1);
+        T_EQ(why.r[0].code, SM_REASON_COLLATERAL);
     }
     platform();
     put_info(l, 1);

@@ -757,20 +757,16 @@ static enum sm_err evaluate_tdx(const struct sm_tcb_info *info, const struct sm_
 }
 
 /* SPEC QVL 4.1.2.4.17 */
-enum sm_err sm_tcb_evaluate(const struct sm_tcb_info *info, const struct sm_pck *pck,
+static enum sm_err evaluate(const struct sm_tcb_info *info, const struct sm_pck *pck,
                             const struct sm_quote *q, const struct sm_tcb *qe,
                             struct sm_tcb *out, struct sm_reasons *why)
 {
     struct match m;
-    enum sm_err e = match_levels(info, pck, q, &m);
-    if (e != SM_OK) {
-        sm_reasons_add(why, SM_REASON_COLLATERAL, "tcb info", sm_err_words(e), "levels");
-        return e;
-    }
+    struct sm_tcb all;
+    SM_TRY(match_levels(info, pck, q, &m));
     if (!m.has_level) {
         return refuse(why, SM_REASON_TCB, "tcb", "below every level", "supported");
     }
-    struct sm_tcb all;
     SM_TRY(tcb_of_level(&m.level, &all));
     if (q->is_tdx) {
         SM_TRY(evaluate_tdx(info, q, &m, qe, &all, why));
@@ -779,6 +775,18 @@ enum sm_err sm_tcb_evaluate(const struct sm_tcb_info *info, const struct sm_pck 
     SM_TRY(add_part(&all, qe));
     *out = all;
     return SM_OK;
+}
+
+enum sm_err sm_tcb_evaluate(const struct sm_tcb_info *info, const struct sm_pck *pck,
+                            const struct sm_quote *q, const struct sm_tcb *qe,
+                            struct sm_tcb *out, struct sm_reasons *why)
+{
+    size_t before = why->n;
+    enum sm_err e = evaluate(info, pck, q, qe, out, why);
+    if (e != SM_OK && why->n == before) {
+        sm_reasons_add(why, SM_REASON_COLLATERAL, "tcb info", sm_err_words(e), "levels");
+    }
+    return e;
 }
 
 /* -- PCK extension ----------------------------------------------------------------------- */

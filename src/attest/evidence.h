@@ -22,7 +22,7 @@
 #define SM_REG_MAX          64u
 #define SM_REPORT_DATA_HASH 32u /* SHA-256(report data): a TPM cannot carry 64 bytes */
 #define SM_TCB_PARTS        20u
-#define SM_ADVISORIES       16u /* of one TCB level; Intel's longest list had 12 */
+#define SM_ADVISORIES       32u /* platform, module and QE together; one old level has 14 */
 
 enum sm_tcb_status {
     SM_TCB_UNKNOWN, /* the platform has no such notion */

@@ -15,10 +15,8 @@
  */
 #include "attest/evidence.h"
 
-#define SM_CERT_MAX                                                                            \
-    16384u              /* bytes; of hardware makers 1,700; of RA-TLS, with quotes, 10,000     \
-                         */
-#define SM_CHAIN_MAX 8u /* certificates; the longest known chain has 5 (Nitro, GPU) */
+#define SM_CERT_MAX  16384u /* bytes; of hardware makers 1,700; with a quote inside 10,000 */
+#define SM_CHAIN_MAX 8u     /* certificates; the longest known chain has 5 (Nitro, GPU) */
 #define SM_CRL_MAX   (1u << 20) /* bytes; Intel's largest had 70 KB */
 
 struct sm_cert;
