@@ -168,6 +168,11 @@ enum sm_err sm_mesh_ask(struct sm_mesh *m, enum sm_ctl_type type, struct sm_view
     return SM_OK;
 }
 
+enum sm_err sm_mesh_renew(struct sm_mesh *m, struct sm_view endpoint)
+{
+    return send_ctl(m, SM_CTL_ENDPOINT, 0, endpoint);
+}
+
 void sm_mesh_observe(struct sm_mesh *m, struct sm_hop node, uint8_t kind)
 {
     uint8_t body[9];

@@ -89,6 +89,9 @@ enum sm_err sm_mesh_ask(struct sm_mesh *m, enum sm_ctl_type type, struct sm_view
 size_t sm_mesh_read_nodes(struct sm_mesh *m, struct sm_view body, struct sm_mesh_node *out,
                           size_t max);
 
+/* A SEE has a new ENDPOINT record: its node makes a passport of it. */
+enum sm_err sm_mesh_renew(struct sm_mesh *m, struct sm_view endpoint) SM_MUST;
+
 /* Tell our node what another one did (enum sm_trust_kind). */
 void sm_mesh_observe(struct sm_mesh *m, struct sm_hop node, uint8_t kind);
 

@@ -20,7 +20,7 @@
 #include <sys/resource.h>
 
 #define RECORD_S_MAX   (25u * 3600u) /* a day, and an hour for clocks and renewal */
-#define ENDPOINT_S     (12u * 3600u) /* they are not renewed: longer than any session */
+#define ENDPOINT_S     (12u * 3600u) /* net renews clients', a SEE its own, after half of it */
 #define EVIDENCE_BYTES 1024u
 
 struct keys {

@@ -14,7 +14,8 @@ enum {
     LOSSES_MAX = 32,   /* of one destination in a window: enough to leave a silent relay ... */
     OBSERVED_MAX = 64, /* ... and to judge a holder, too few to ruin either at will */
 };
-#define SENT_WINDOW SM_S(10)
+#define SENT_WINDOW   SM_S(10)
+#define CERTIFY_AFTER SM_S(6 * 3600) /* half of a record's life */
 
 /* -- table ------------------------------------------------------------------------------- */
 
@@ -192,6 +193,25 @@ static void welcome(struct net *n, struct ep *ep)
     }
 }
 
+static void send_passport(struct net *n, struct ep *ep)
+{
+    uint8_t passport[SM_PASSPORT_MAX];
+    struct sm_wr p = sm_wr_init(passport, sizeof passport);
+    if (ep_passport(n, ep, &p)) {
+        (void)send_ctl(ep, SM_CTL_PASSPORT, 0, 0, sm_view_of(passport, p.n));
+    }
+}
+
+/* Clients' records are ours to renew; SEEs bring theirs. */
+static void certify_when_old(struct net *n, struct ep *ep)
+{
+    struct sm_mono now = sm_clock_mono();
+    if (ep->kind != SM_CTL_SEE && sm_is_due(sm_after(ep->certified, CERTIFY_AFTER), now)) {
+        enum sm_err e = net_certify(n, ep);
+        (void)e; /* the old one is good for as long again; asked again with the next record */
+    }
+}
+
 void ep_renew_passports(struct net *n)
 {
     struct sm_record_head head;
@@ -202,15 +222,11 @@ void ep_renew_passports(struct net *n)
     n->passport_seq = head.seq;
     for (unsigned i = 0; i < NET_ENDPOINTS; i++) {
         struct ep *ep = &n->eps[i];
-        uint8_t passport[SM_PASSPORT_MAX];
-        struct sm_wr p = sm_wr_init(passport, sizeof passport);
-        if (!ep->is_used) {
-            continue;
-        }
-        if (!ep->is_ready && ep->record_n > 0) {
+        if (ep->is_used && !ep->is_ready && ep->record_n > 0) {
             welcome(n, ep);
-        } else if (ep->is_ready && ep_passport(n, ep, &p)) {
-            (void)send_ctl(ep, SM_CTL_PASSPORT, 0, 0, sm_view_of(passport, p.n));
+        } else if (ep->is_used && ep->is_ready) {
+            send_passport(n, ep);
+            certify_when_old(n, ep);
         }
     }
 }
@@ -229,7 +245,7 @@ void ep_certify_again(struct net *n)
 void ep_certified(struct net *n, uint64_t id, enum sm_err err, struct sm_view record)
 {
     struct ep *ep = ep_of(n, (uint32_t)id);
-    if (ep == NULL || ep->record_n > 0) {
+    if (ep == NULL || ep->kind == SM_CTL_SEE || (ep->is_ready && err != SM_OK)) {
         return;
     }
     if (err != SM_OK || record.n > sizeof ep->record) {
@@ -239,23 +255,28 @@ void ep_certified(struct net *n, uint64_t id, enum sm_err err, struct sm_view re
     }
     memcpy(ep->record, record.p, record.n);
     ep->record_n = record.n;
-    welcome(n, ep);
+    ep->certified = sm_clock_mono();
+    if (ep->is_ready) {
+        send_passport(n, ep);
+    } else {
+        welcome(n, ep);
+    }
 }
 
 /* -- from the endpoint ------------------------------------------------------------------- */
 
 /* A SEE brings the record that main had signed for it; nobody else has its channel. */
-static enum sm_err take_see_record(struct ep *ep, const struct sm_ctl_hello *h)
+static enum sm_err take_see_record(struct ep *ep, struct sm_view record)
 {
     struct sm_endpoint_record rec;
-    SM_TRY(sm_endpoint_record_read(h->endpoint, &rec));
+    SM_TRY(sm_endpoint_record_read(record, &rec));
     if (ep->kind != SM_CTL_SEE || rec.kind != SM_ENDPOINT_SEE || rec.ep != ep->id ||
-        h->endpoint.n > sizeof ep->record ||
-        memcmp(rec.dh_key, h->dh_key, sizeof rec.dh_key) != 0) {
+        record.n > sizeof ep->record ||
+        memcmp(rec.dh_key, ep->dh_key, sizeof rec.dh_key) != 0) {
         return SM_E_REFUSED;
     }
-    memcpy(ep->record, h->endpoint.p, h->endpoint.n);
-    ep->record_n = h->endpoint.n;
+    memcpy(ep->record, record.p, record.n);
+    ep->record_n = record.n;
     return SM_OK;
 }
 
@@ -271,7 +292,7 @@ static enum sm_err take_hello(struct net *n, struct ep *ep, uint64_t id, struct 
     memcpy(ep->dh_key, h.dh_key, sizeof ep->dh_key);
     memcpy(ep->sign_key, h.sign_key, sizeof ep->sign_key);
     if (ep->kind == SM_CTL_SEE) {
-        SM_TRY(take_see_record(ep, &h));
+        SM_TRY(take_see_record(ep, h.endpoint));
         welcome(n, ep);
         return SM_OK;
     }
@@ -509,6 +530,10 @@ static enum sm_err take(struct net *n, struct ep *ep, const struct sm_ctl_head *
         return take_report(n, ep, body);
     case SM_CTL_OBSERVE:
         return take_observe(n, ep, body);
+    case SM_CTL_ENDPOINT:
+        SM_TRY(take_see_record(ep, body));
+        send_passport(n, ep);
+        return SM_OK;
     case SM_CTL_FIND:
         return take_find(n, ep, h->id, body);
     case SM_CTL_TASK:

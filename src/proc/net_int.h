@@ -64,6 +64,7 @@ struct ep {
     uint8_t record[512];  /* its ENDPOINT record */
     size_t record_n;
     struct sm_wall since;
+    struct sm_mono certified; /* when the record was asked for */
     struct sm_stream *stream;
     struct sm_buf in;
     struct sent sent[EP_SENT];

@@ -23,6 +23,8 @@
 #include <unistd.h>
 
 #define IDLE       SM_S(600)
+#define RENEW      SM_S(6 * 3600) /* half of a certificate's life */
+#define RENEW_SOON SM_S(600)      /* when that did not work */
 #define FILES_MAX  256u
 #define WALL_MS    60000u /* of a unit; twice its processor time if that is more */
 #define CERTIFY_ID 1u
@@ -191,13 +193,28 @@ static enum sm_err on_launch(struct see *s, struct sm_view body)
     return ask_certificate(s);
 }
 
+static void on_renew(void *ctx)
+{
+    struct see *s = ctx;
+    sm_timer_at(s->renew, sm_after(sm_clock_mono(), RENEW_SOON));
+    if (ask_certificate(s) != SM_OK) {
+        sm_child_fail(s->self); /* main does not read */
+    }
+}
+
+/* The first lets us in; the later ones follow it before it ends. */
 static enum sm_err on_certified(struct see *s, struct sm_view body)
 {
     enum sm_err err;
     struct sm_view record;
     SM_TRY(sm_ipc_answer_read(body, &err, &record));
+    if (s->mesh != NULL && err != SM_OK) {
+        return SM_OK; /* asked again soon */
+    }
     SM_TRY(err);
-    return s->mesh == NULL ? join_mesh(s, record) : SM_E_STATE;
+    SM_TRY(s->mesh == NULL ? join_mesh(s, record) : sm_mesh_renew(s->mesh, record));
+    sm_timer_at(s->renew, sm_after(sm_clock_mono(), RENEW));
+    return SM_OK;
 }
 
 static void on_message(void *ctx, struct sm_ipc *ch, const struct sm_ipc_msg *m)
@@ -325,6 +342,7 @@ static enum sm_err prepare(struct see *s, struct sm_rng *rng)
     SM_TRY(module_init(s));
     SM_TRY(units_init(s, rng));
     SM_TRY(sm_timer_new(s->loop, on_idle, s, &s->idle));
+    SM_TRY(sm_timer_new(s->loop, on_renew, s, &s->renew));
     sm_timer_at(s->idle, sm_after(sm_clock_mono(), IDLE));
     return confine(s, program_dir);
 }
@@ -361,6 +379,7 @@ static void release(struct see *s)
     }
     sm_mesh_free(s->mesh);
     sm_timer_free(s->idle);
+    sm_timer_free(s->renew);
     sm_secret_free(s->keys);
 }
 

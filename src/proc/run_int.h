@@ -165,7 +165,7 @@ struct see {
     struct sm_see_limits limits;
     struct sm_mesh *mesh;
     uint8_t platform;
-    struct sm_timer *idle;
+    struct sm_timer *idle, *renew;
 
     struct module module;
     struct units units;

@@ -32,6 +32,7 @@ enum sm_ctl_type {
     SM_CTL_REPORT = 9,    /* endpoint to net: sm_ctl_report, how a path did */
     SM_CTL_PASSPORT = 11, /* net to endpoint: its passport, renewed */
     SM_CTL_OBSERVE = 10,  /* endpoint to net: u64 hop, u8 kind (enum sm_trust_kind) */
+    SM_CTL_ENDPOINT = 12, /* SEE to net: its ENDPOINT record, renewed */
 };
 
 struct sm_ctl_head {
