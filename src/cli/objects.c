@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define GONE_LIMIT SM_S(3)
+
 static json_t *json_b32(const void *p, size_t n)
 {
     char text[SM_B32_LEN(32) + 1];
@@ -349,6 +351,9 @@ enum sm_err cmd_get(struct cli *c, int argc, char **argv)
     enum sm_err e = path != NULL ? get_to_file(&g, &ref, path) : get_run(&g, &ref);
     sm_wipe(&ref, sizeof ref);
     SM_TRY(e);
+    if (g.err == SM_E_NOTFOUND) {
+        return cli_fail(c, g.err, "data not found: %s was removed; %s", argv[0], g.reason);
+    }
     if (g.err != SM_OK) {
         return cli_fail(c, g.err, "%s could not be read: %s", argv[0], g.reason);
     }
@@ -461,6 +466,17 @@ static enum sm_err confirm(struct cli *c, const char *what)
     return SM_OK;
 }
 
+/* The holders announce that they hold it no more; wait until a lookup says so, so that what
+ * follows at once sees it gone.  It is removed either way. */
+static enum sm_err await_gone(struct cli_conn *conn, const struct sm_data_id *id)
+{
+    struct sm_mono end = sm_after(sm_clock_mono(), GONE_LIMIT);
+    do {
+        SM_TRY(cli_lookup(conn, id));
+    } while (conn->lookup.err == SM_OK && !sm_is_due(end, sm_clock_mono()));
+    return SM_OK;
+}
+
 enum sm_err cmd_rm(struct cli *c, int argc, char **argv)
 {
     bool yes = false;
@@ -484,6 +500,9 @@ enum sm_err cmd_rm(struct cli *c, int argc, char **argv)
         e = sm_remove_start(conn.mesh, &ref, &holders, on_removed, &r);
         if (e == SM_OK) {
             e = cli_wait(&conn, &r.is_done);
+        }
+        if (e == SM_OK && r.removed == r.holders) {
+            e = await_gone(&conn, &ref.object);
         }
     }
     cli_disconnect(&conn);
