@@ -69,6 +69,51 @@ const struct cli_command cli_commands[] = {
     {"verify", "FILE", "check the receipts of a run, offline",
      "FILE is what 'run --receipts' wrote.  Needs only the configuration of --home.\n",
      cmd_verify},
+    {"attest verify", "KIND --FILE...", "verify evidence of hardware and judge it, offline",
+     "KIND is snp, azure, tdx, sgx, tpm or nitro.\n"
+     "example:\n"
+     "  seemesh attest verify snp --report report.bin --vek vcek.der --chain ask.pem\n\n"
+     "Checks evidence and what was stapled to it against the makers' pinned roots, prints the\n"
+     "claims and judges them by the default policy.  A refusal gives every reason.  Nothing "
+     "is\n"
+     "fetched.  A file has at most 1 MiB.  Ends with 7 when it is not verified, 4 when only\n"
+     "the policy refuses it.\n\n"
+     "  --report FILE       snp: the report; azure: the HCL report\n"
+     "  --vek FILE          snp, azure: certificate of the signing key, VCEK or VLEK\n"
+     "  --quote FILE        tdx, sgx: the quote; tpm, azure: TPMS_ATTEST\n"
+     "  --sig FILE          tpm, azure: the signature of the quote\n"
+     "  --doc FILE          nitro: the document\n"
+     "  --chain FILE        certificates above: ASK; TCB signing; AK and up (tpm)\n"
+     "  --crl FILE          snp, azure: AMD's revocation list, if there is one\n"
+     "  --tcb-info FILE, --qe-identity FILE    tdx, sgx: answers of Intel's service\n"
+     "  --pck-crl FILE, --root-crl FILE        tdx, sgx: revocation lists\n"
+     "  --ak FILE           tpm: the public area of the key, TPMT_PUBLIC\n"
+     "  --pcrs FILE         tpm, azure: lines of 'index hexadecimal'\n"
+     "  --event-log FILE    tpm: the log that explains them, if there is one\n"
+     "  --root FILE         believe this root: needed for tpm, for tests elsewhere\n"
+     "  --as-of TIME        Unix seconds, 2026-01-31 or 2026-01-31T12:00:00Z (now)\n"
+     "  --nonce HEX         what it must have been made for\n"
+     "  --measurement HEX   what it must have launched (any, and the answer says so)\n"
+     "  --allow-debug       take debugging\n",
+     cmd_attest_verify},
+    {"attest show", "KIND --FILE...", "verify evidence and print its claims, without judging",
+     "As 'attest verify', without policy.  What is not verified has no claims.\n\n"
+     "  --report FILE       snp: the report; azure: the HCL report\n"
+     "  --vek FILE          snp, azure: certificate of the signing key, VCEK or VLEK\n"
+     "  --quote FILE        tdx, sgx: the quote; tpm, azure: TPMS_ATTEST\n"
+     "  --sig FILE          tpm, azure: the signature of the quote\n"
+     "  --doc FILE          nitro: the document\n"
+     "  --chain FILE        certificates above: ASK; TCB signing; AK and up (tpm)\n"
+     "  --crl FILE          snp, azure: AMD's revocation list, if there is one\n"
+     "  --tcb-info FILE, --qe-identity FILE    tdx, sgx: answers of Intel's service\n"
+     "  --pck-crl FILE, --root-crl FILE        tdx, sgx: revocation lists\n"
+     "  --ak FILE           tpm: the public area of the key, TPMT_PUBLIC\n"
+     "  --pcrs FILE         tpm, azure: lines of 'index hexadecimal'\n"
+     "  --event-log FILE    tpm: the log that explains them, if there is one\n"
+     "  --root FILE         believe this root: needed for tpm, for tests elsewhere\n"
+     "  --as-of TIME        Unix seconds, 2026-01-31 or 2026-01-31T12:00:00Z (now)\n"
+     "  --nonce HEX         what it must have been made for\n",
+     cmd_attest_show},
     {"nodes", "", "list the nodes of the mesh as this node sees them", NULL, cmd_nodes},
     {"route", "NODE", "show the paths to a node and what each hop costs",
      "NODE is an owner, or the beginning of a node id.\n", cmd_route},

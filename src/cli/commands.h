@@ -12,6 +12,8 @@ enum sm_err cmd_ls(struct cli *c, int argc, char **argv);
 enum sm_err cmd_rm(struct cli *c, int argc, char **argv);
 enum sm_err cmd_run(struct cli *c, int argc, char **argv);
 enum sm_err cmd_verify(struct cli *c, int argc, char **argv);
+enum sm_err cmd_attest_verify(struct cli *c, int argc, char **argv);
+enum sm_err cmd_attest_show(struct cli *c, int argc, char **argv);
 enum sm_err cmd_status(struct cli *c, int argc, char **argv);
 enum sm_err cmd_nodes(struct cli *c, int argc, char **argv);
 enum sm_err cmd_route(struct cli *c, int argc, char **argv);

@@ -13,6 +13,8 @@ ls:
 rm: -y --yes
 run: --on --split --units --reduce --arg --reduce-arg --sees --time --receipts -o --output
 verify:
+attest verify: --report --vek --quote --sig --doc --chain --crl --tcb-info --qe-identity --pck-crl --root-crl --ak --pcrs --event-log --root --as-of --nonce --measurement --allow-debug
+attest show: --report --vek --quote --sig --doc --chain --crl --tcb-info --qe-identity --pck-crl --root-crl --ak --pcrs --event-log --root --as-of --nonce
 nodes:
 route:
 trust:
@@ -47,7 +49,8 @@ _seemesh() {
         mapfile -t COMPREPLY < <(compgen -d -- "$cur")
         return
         ;;
-    -o | --output | --reduce | --receipts)
+    -o | --output | --reduce | --receipts | --report | --vek | --quote | --sig | --doc | --chain | --crl | \
+        --tcb-info | --qe-identity | --pck-crl | --root-crl | --ak | --pcrs | --event-log | --root)
         mapfile -t COMPREPLY < <(compgen -f -- "$cur")
         return
         ;;
@@ -70,6 +73,9 @@ _seemesh() {
             fi
             case $command in
             get | rm) mapfile -t COMPREPLY < <(compgen -W "$(_seemesh_objects "$home") -" -- "$cur") ;;
+            'attest verify' | 'attest show')
+                mapfile -t COMPREPLY < <(compgen -W 'snp azure tdx sgx tpm nitro' -- "$cur")
+                ;;
             put | run | verify) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
             esac
             return
