@@ -367,6 +367,7 @@ static void claim(const struct sm_quote *q, const struct sm_pck *pck,
     c.tdx.trailing = (uint16_t)q->trailing;
     copy(c.platform_id, &c.platform_id_n, pck->ppid, sizeof pck->ppid);
     c.not_after = not_after;
+    c.has_crl = true; /* nothing passes without both lists */
     c.tcb = tcb->status;
     c.tcb_date = tcb->date;
     c.tcb_eval =
