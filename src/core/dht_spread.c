@@ -107,9 +107,9 @@ void sm_dht_greet(struct sm_dht *d)
         if (!comes_near(d, &p->item.key, &c->id, k, radius)) {
             continue;
         }
-        if (c->is_gone) {
-            sm_dht_shelf_due(&d->shelf, p);
-        } else if (sm_dht_pub_is_valid(d, p)) {
+        if (c->is_gone || !sm_dht_pub_is_valid(d, p)) {
+            sm_dht_shelf_due(&d->shelf, p); /* one under way may have set out before c came */
+        } else {
             o = o != NULL ? o : sm_dht_op_new(d, OP_GREET, &p->item.key);
             assert(o != NULL);
             o->item[o->n_items++] =
