@@ -5,6 +5,7 @@
 #include "wire/provider.h"
 #include "world.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum sm_err __real_sm_dht_request(struct sm_dht *d, struct sm_mono now, struct sm_wall wall,
@@ -24,6 +25,59 @@ void sim_liars_in(struct sim_world *w)
 {
     world = w;
 }
+
+/* -- who lies ---------------------------------------------------------------------------- */
+
+/* Once from is seen, to is too, unless from lies: nobody who knows it sends through it. */
+static bool pass(const struct sim_machine *from, const struct sim_machine *to, uint8_t *seen)
+{
+    bool is_new = seen[from->i] && !from->is_liar && !seen[to->i];
+    seen[to->i] |= is_new;
+    return is_new;
+}
+
+/* Can every machine be reached from the first honest one through honest ones only? */
+static bool is_bearable(const struct sim_world *w)
+{
+    uint8_t *seen = sim_alloc(w->opts.nodes);
+    uint32_t first = 0, n = 1;
+    while (first + 1 < w->opts.nodes && w->machines[first].is_liar) {
+        first++;
+    }
+    seen[first] = 1;
+    for (bool is_moving = true; is_moving;) {
+        is_moving = false;
+        for (uint32_t i = 0; i < w->opts.nodes; i++) {
+            const struct sim_machine *m = &w->machines[i];
+            for (unsigned k = 0; k < m->n_peers; k++) {
+                const struct sim_machine *peer = &w->machines[m->peers[k]];
+                bool is_news = pass(m, peer, seen) || pass(peer, m, seen);
+                n += is_news;
+                is_moving |= is_news;
+            }
+        }
+    }
+    free(seen);
+    return n == w->opts.nodes;
+}
+
+void sim_liars_choose(struct sim_world *w)
+{
+    struct sm_rng rng;
+    sim_rng_for(w, "liars", 0, &rng);
+    uint32_t wanted = (uint32_t)((uint64_t)w->opts.nodes * w->opts.liars_ppm / 1000000);
+    for (uint32_t tries = 0; wanted > 0 && tries < 4 * w->opts.nodes; tries++) {
+        struct sim_machine *m = &w->machines[sm_rng_below(&rng, w->opts.nodes)];
+        if (m->is_liar) {
+            continue;
+        }
+        m->is_liar = true;
+        m->is_liar = is_bearable(w);
+        wanted -= m->is_liar;
+    }
+}
+
+/* -- what they say ----------------------------------------------------------------------- */
 
 static struct sim_machine *liar_of(const struct sm_dht *d)
 {

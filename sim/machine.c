@@ -47,7 +47,6 @@ void sim_machine_make(struct sim_world *w, uint32_t i)
     m->i = i;
     m->timer_at = SM_NEVER;
     m->skew_s = w->opts.skew_s > 0 ? (uint32_t)sm_rng_below(&rng, w->opts.skew_s + 1) : 0;
-    m->is_liar = sim_chance(&rng, w->opts.liars_ppm);
     sm_sign_pair_make(w->suite, &rng, &m->sign);
     struct sm_dev_endorsement e = {.not_before = {WALL_START - 86400},
                                    .expires = {WALL_START + 86400u * 365}};

@@ -119,9 +119,9 @@ void sim_scenario_opts(const struct sim_scenario *s, uint64_t seed, unsigned nod
                              .jitter_us = 1000,
                              .rate_kbps = 100000,
                              .skew_s = 20,
-                             .put_every_ms = 2000,
-                             .get_every_ms = 1000,
-                             .find_every_ms = 250,
+                             .put_every_ms = 5000,
+                             .get_every_ms = 2500,
+                             .find_every_ms = 500,
                              .object_bytes = 100000};
     out->length = SM_S(60u * (minutes > 0 ? minutes : s->minutes));
     out->quiet = out->length.ns > SM_S(150).ns ? SM_S(80) : SM_S(60);
@@ -205,6 +205,23 @@ static void measure_work(struct sim_world *w, struct table *t)
     }
 }
 
+static void measure_routes(struct sim_world *w, struct table *t)
+{
+    struct sm_route_stats sum = {0};
+    for (uint32_t i = 0; i < w->opts.nodes; i++) {
+        if (w->machines[i].node == NULL) {
+            continue;
+        }
+        struct sm_route_stats s = sm_route_stats(sm_node_route(w->machines[i].node));
+        sum.spf_runs += s.spf_runs;
+        sum.path_runs += s.path_runs;
+        sum.taken += s.taken;
+    }
+    count(t, "spf_runs", sum.spf_runs);
+    count(t, "path_runs", sum.path_runs);
+    count(t, "records_taken", sum.taken);
+}
+
 static void measure_nodes(struct sim_world *w, struct table *t)
 {
     struct sm_node_stats sum = w->stats.nodes;
@@ -250,6 +267,7 @@ unsigned sim_measure(struct sim_world *w, struct sim_metric out[static SIM_METRI
     }
     measure_work(w, &t);
     measure_nodes(w, &t);
+    measure_routes(w, &t);
     count(&t, "crashes", w->stats.crashes);
     count(&t, "disks_lost", w->stats.wipes);
     count(&t, "pauses", w->stats.pauses);

@@ -25,5 +25,5 @@ struct sim_metric {
     enum sim_bar kind;
     bool is_ok;
 };
-#define SIM_METRICS_MAX 40
+#define SIM_METRICS_MAX 48
 unsigned sim_measure(struct sim_world *w, struct sim_metric out[static SIM_METRICS_MAX]);

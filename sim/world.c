@@ -243,6 +243,7 @@ struct sim_world *sim_world_new(const char *name, const struct sim_opts *o, uint
         sim_push(w, SM_US(sm_rng_below(&rng, 2000000)),
                  &(struct sim_event){.fn = on_boot, .kind = SIM_BOOT, .who = i});
     }
+    sim_liars_choose(w);
     for (uint32_t i = 0; i < o->clients; i++) {
         sim_client_make(w, i, (uint32_t)sm_rng_below(&rng, o->nodes));
     }

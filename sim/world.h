@@ -337,7 +337,9 @@ void sim_client_probe(struct sim_world *w, struct sim_client *c, uint32_t machin
 void sim_client_probe_end(struct sim_world *w, struct sim_client *c);
 void sim_object_bytes(const struct sim_world *w, uint32_t object, uint8_t *out);
 
-/* liars.c */
+/* liars.c: the wanted share of the machines lies, but none is cut off by liars: who knows a
+ * liar sends nothing through it. */
+void sim_liars_choose(struct sim_world *w);
 void sim_liars_in(struct sim_world *w);
 
 /* faults.c, work.c, check.c */

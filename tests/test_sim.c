@@ -66,11 +66,16 @@ static void swarms_keep_their_promises_and_heal(void)
 
 static void liars_are_heard_and_not_believed(void)
 {
-    uint64_t digest[2];
+    uint64_t digest[2], finds = 0, finds_ok = 0;
     struct sim_stats s;
-    run("liars", 1, 24, digest, &s);
-    T_TRUE(s.lies > 0);
-    T_TRUE(s.finds_ok * 100 >= s.finds * 99);
+    for (uint64_t seed = 1; seed <= 4; seed++) { /* what one world hides another shows */
+        run("liars", seed, 24, digest, &s);
+        T_TRUE(s.lies > 0);
+        finds += s.finds;
+        finds_ok += s.finds_ok;
+    }
+    T_TRUE(finds > 200);
+    T_TRUE(finds_ok * 1000 >= finds * 995);
 }
 
 int main(int argc, char **argv)
