@@ -41,7 +41,7 @@ static uint32_t order_find(const struct sm_route *r, struct sm_hop hop)
     uint32_t low = 0, high = r->order_n;
     while (low < high) {
         uint32_t mid = (low + high) / 2;
-        if (sm_hop_of(&r->slots[r->order[mid]].id).v < hop.v) {
+        if (r->order_hop[mid] < hop.v) {
             low = mid + 1;
         } else {
             high = mid;
@@ -50,13 +50,16 @@ static uint32_t order_find(const struct sm_route *r, struct sm_hop hop)
     return low;
 }
 
-uint32_t sm_route_slot_of(const struct sm_route *r, struct sm_hop hop)
+uint32_t sm_route_place_of(const struct sm_route *r, struct sm_hop hop)
 {
     uint32_t i = order_find(r, hop);
-    if (i < r->order_n && sm_hop_of(&r->slots[r->order[i]].id).v == hop.v) {
-        return r->order[i];
-    }
-    return SM_ROUTE_NONE;
+    return i < r->order_n && r->order_hop[i] == hop.v ? i : SM_ROUTE_NONE;
+}
+
+uint32_t sm_route_slot_of(const struct sm_route *r, struct sm_hop hop)
+{
+    uint32_t i = sm_route_place_of(r, hop);
+    return i != SM_ROUTE_NONE ? r->order[i] : SM_ROUTE_NONE;
 }
 
 static void event_set(struct sm_route *r, struct route_slot *s, enum route_event event)
@@ -79,8 +82,11 @@ static enum sm_err slot_add(struct sm_route *r, const struct sm_node_id *id, uin
         return SM_E_LIMIT;
     }
     uint32_t at = order_find(r, sm_hop_of(id));
-    memmove(r->order + at + 1, r->order + at, (r->order_n - at) * sizeof *r->order);
+    uint32_t after = r->order_n - at;
+    memmove(r->order + at + 1, r->order + at, after * sizeof *r->order);
+    memmove(r->order_hop + at + 1, r->order_hop + at, after * sizeof *r->order_hop);
     r->order[at] = slot;
+    r->order_hop[at] = sm_hop_of(id).v;
     r->order_n++;
     r->slots[slot] = (struct route_slot){.is_used = true, .id = *id};
     *out = slot;
@@ -94,7 +100,9 @@ static void slot_remove(struct sm_route *r, struct sm_mono now, uint32_t slot)
     struct route_slot *s = &r->slots[slot];
     uint32_t at = order_find(r, sm_hop_of(&s->id));
     r->order_n--;
-    memmove(r->order + at, r->order + at + 1, (r->order_n - at) * sizeof *r->order);
+    uint32_t after = r->order_n - at;
+    memmove(r->order + at, r->order + at + 1, after * sizeof *r->order);
+    memmove(r->order_hop + at, r->order_hop + at + 1, after * sizeof *r->order_hop);
     for (unsigned i = 0; i < SM_LINKS_MAX; i++) {
         pending_clear(&r->links[i], slot, FLOODED_NODE);
         pending_clear(&r->links[i], slot, FLOODED_LINKS);
@@ -773,10 +781,11 @@ static enum sm_err tables_make(struct sm_route *r)
     size_t words = (n + 63) / 64;
     r->slots = calloc(n, sizeof *r->slots);
     r->order = calloc(n, sizeof *r->order);
+    r->order_hop = calloc(n, sizeof *r->order_hop);
     r->node_slot = calloc(n, sizeof *r->node_slot);
     r->pending_words = calloc(words * FLOODED_KINDS * SM_LINKS_MAX, sizeof(uint64_t));
     r->spf = sm_spf_new(n);
-    if (r->slots == NULL || r->order == NULL || r->node_slot == NULL ||
+    if (r->slots == NULL || r->order == NULL || r->order_hop == NULL || r->node_slot == NULL ||
         r->pending_words == NULL || r->spf == NULL) {
         return SM_E_NOMEM;
     }
@@ -819,6 +828,7 @@ void sm_route_free(struct sm_route *r)
     sm_spf_free(r->spf);
     free(r->slots);
     free(r->order);
+    free(r->order_hop);
     free(r->node_slot);
     free(r->pending_words);
     free(r);

@@ -71,6 +71,7 @@ struct sm_route {
     uint32_t self; /* slot, or SM_ROUTE_NONE */
     struct route_slot *slots;
     uint32_t *order, order_n;
+    uint64_t *order_hop; /* of order[], side by side for the search */
     struct route_link links[SM_LINKS_MAX];
     uint64_t *pending_words;
     struct sm_mono expire_at;
@@ -93,7 +94,7 @@ struct sm_route {
 
     bool is_dirty;  /* the graph is behind: build it at spf_at */
     bool is_urgent; /* ... or at the next question */
-    struct sm_mono spf_at, spf_ran_at, check_at, penalty_at;
+    struct sm_mono spf_at, spf_ran_at, followed_at, check_at, penalty_at;
     struct sm_dur spf_gap;
     uint64_t graph_id;
     uint32_t *node_slot;
@@ -102,7 +103,8 @@ struct sm_route {
     struct sm_spf *spf;
 };
 
-/* The slot of a hop; SM_ROUTE_NONE. */
+/* Where a hop is in order[], and its slot; SM_ROUTE_NONE. */
+uint32_t sm_route_place_of(const struct sm_route *r, struct sm_hop hop);
 uint32_t sm_route_slot_of(const struct sm_route *r, struct sm_hop hop);
 struct route_link *sm_route_link_of(struct sm_route *r, struct sm_hop hop);
 uint32_t sm_route_link_units(const struct route_link *l);

@@ -19,6 +19,7 @@
 #define SPF_GAP_MAX SM_S(1)
 #define SPF_QUIET   SM_S(2)
 #define TRUST_CHECK SM_S(30) /* scores also move by time alone */
+#define TRUST_FRESH SM_S(5)  /* ... and so slowly that not each build looks at all */
 
 /* A relay through which fragments get lost: the penalty doubles from 250 ms with each loss in
  * a row and lasts 5 s, doubling too; a report of success ends it. */
@@ -108,7 +109,7 @@ static void announcements_build(struct sm_route *r)
             ls.n = 0;
         }
         for (unsigned i = 0; i < ls.n; i++) {
-            uint32_t v = node_of(r, ls.links[i].hop);
+            uint32_t v = sm_route_place_of(r, ls.links[i].hop); /* numbered alike now */
             if (v != SM_ROUTE_NONE) {
                 arc(g, v, ls.links[i].cost_class + 1u);
             }
@@ -142,13 +143,27 @@ static void others_arcs(struct sm_route *r, uint32_t u)
     }
 }
 
+/* True when some class or pruning changed. */
+static bool trust_follow_all(struct sm_route *r, struct sm_mono now)
+{
+    bool is_changed = false;
+    for (uint32_t i = 0; i < r->order_n; i++) {
+        is_changed |= sm_route_trust_follow(r, now, &r->slots[r->order[i]]);
+    }
+    r->followed_at = now;
+    r->check_at = sm_after(now, TRUST_CHECK);
+    return is_changed;
+}
+
 static void graph_build(struct sm_route *r, struct sm_mono now)
 {
     r->graph.n = r->order_n;
     memcpy(r->node_slot, r->order, r->order_n * sizeof *r->order);
     r->penalty_at = SM_NEVER;
+    if (r->is_urgent || sm_is_due(sm_after(r->followed_at, TRUST_FRESH), now)) {
+        trust_follow_all(r, now);
+    }
     for (uint32_t u = 0; u < r->order_n; u++) {
-        sm_route_trust_follow(r, now, &r->slots[r->node_slot[u]]);
         penalty_follow(r, now, &r->slots[r->node_slot[u]]);
     }
     announcements_build(r);
@@ -187,7 +202,6 @@ static void rebuild(struct sm_route *r, struct sm_mono now)
     r->is_dirty = r->is_urgent = false;
     r->is_changed = true;
     r->spf_ran_at = now;
-    r->check_at = sm_after(now, TRUST_CHECK);
     r->stats.spf_runs++;
     if (r->self == SM_ROUTE_NONE) {
         return;
@@ -239,12 +253,7 @@ void sm_route_graph_tick(struct sm_route *r, struct sm_mono now)
         r->is_urgent = true;
     }
     if (sm_is_due(r->check_at, now)) {
-        r->check_at = sm_after(now, TRUST_CHECK);
-        for (uint32_t i = 0; i < r->order_n; i++) {
-            if (sm_route_trust_follow(r, now, &r->slots[r->order[i]])) {
-                r->is_urgent = true;
-            }
-        }
+        r->is_urgent |= trust_follow_all(r, now);
     }
     ensure(r, now);
 }

@@ -425,6 +425,18 @@ static bool flow_paths(const struct sm_spf *s, const struct sm_graph *g, const s
     return true;
 }
 
+/* More disjoint paths than arcs leave the source or enter the target there cannot be: to find
+ * that out by searching is to walk the whole graph. */
+static unsigned paths_most(const struct sm_graph *g, const struct ends *e, unsigned k)
+{
+    uint32_t leave = g->first[e->source + 1] - g->first[e->source], enter = 0;
+    for (uint32_t i = 0; i < g->first[g->n]; i++) {
+        enter += g->arc[i].to == e->target;
+    }
+    uint32_t most = leave < enter ? leave : enter;
+    return most < k ? most : k;
+}
+
 unsigned sm_spf_disjoint(struct sm_spf *s, const struct sm_graph *g, uint32_t source,
                          uint32_t target, unsigned k,
                          struct sm_spf_path out[static SM_SPF_PATHS_MAX])
@@ -436,6 +448,7 @@ unsigned sm_spf_disjoint(struct sm_spf *s, const struct sm_graph *g, uint32_t so
     assert(source != target);
     assert(k <= SM_SPF_PATHS_MAX);
     const struct ends e = {source, target};
+    k = paths_most(g, &e, k);
     s->n = g->n;
     s->is_direct = false;
     memset(s->potential, 0, 2 * (size_t)g->n * sizeof *s->potential);
