@@ -876,6 +876,17 @@ static void newcomers_learn_what_they_should_keep(void)
     world_free(w);
 }
 
+static void newcomers_hear_of_what_was_being_announced_when_they_came(void)
+{
+    struct world *w = world_new(6, 0, &small);
+    publish(w, 0, key_n(1), 1); /* its walk is under way, among the six */
+    node_new(w, &small);
+    meet(w, 0, 6);
+    run_for(w, SM_S(20));
+    T_EQ(stats(w, 6).records, 1);
+    world_free(w);
+}
+
 static void newcomers_are_told_again_when_they_did_not_hear(void)
 {
     struct world *w = world_new(6, 0, &small);
@@ -1023,6 +1034,7 @@ int main(int argc, char **argv)
         T_CASE(the_sweep_announces_everything_evenly_within_its_interval),
         T_CASE(records_outlive_a_day_because_they_are_announced_again),
         T_CASE(newcomers_learn_what_they_should_keep),
+        T_CASE(newcomers_hear_of_what_was_being_announced_when_they_came),
         T_CASE(newcomers_are_told_again_when_they_did_not_hear),
         T_CASE(who_comes_back_is_asked_again),
         T_CASE(records_survive_the_loss_of_all_who_kept_them),
