@@ -146,7 +146,7 @@ void job_lose(struct worker *w, enum sm_err err, const char *what)
     if (is_full || err == SM_E_UNREACHABLE || err == SM_E_TIMEOUT) {
         j->is_full[w->node] = true;
     }
-    if (!is_full && is_news) {
+    if (!is_full && (is_news || was_ready)) {
         job_note(j, "%s: %s (%s)", job_owner(w), what, sm_err_words(err));
         if (err == SM_E_TIMEOUT) {
             job_observe(w, SM_TRUST_TIMEOUT);
