@@ -19,7 +19,7 @@
 
 struct link *links_find(struct sm_node *n, uint32_t conn)
 {
-    for (unsigned i = 0; i < n->n_links; i++) {
+    for (unsigned i = 0; i < n->links_top; i++) {
         if (n->links[i].is_used && n->links[i].conn == conn) {
             return &n->links[i];
         }
@@ -29,7 +29,7 @@ struct link *links_find(struct sm_node *n, uint32_t conn)
 
 struct link *links_of_node(struct sm_node *n, struct sm_hop hop)
 {
-    for (unsigned i = 0; i < n->n_links; i++) {
+    for (unsigned i = 0; i < n->links_top; i++) {
         struct link *l = &n->links[i];
         if (l->is_used && l->is_up && !l->is_ending && sm_hop_of(&l->node).v == hop.v) {
             return l;
@@ -44,22 +44,26 @@ static struct link *link_new(struct sm_node *n, uint32_t conn, int peer_index)
         if (!n->links[i].is_used) {
             n->links[i] =
                 (struct link){.is_used = true, .conn = conn, .peer_index = peer_index};
+            n->links_top = i + 1 > n->links_top ? i + 1 : n->links_top;
             return &n->links[i];
         }
     }
     return NULL;
 }
 
-static void link_free(struct link *l)
+static void link_free(struct sm_node *n, struct link *l)
 {
     sm_tunnel_free(l->tunnel);
     *l = (struct link){0};
+    while (n->links_top > 0 && !n->links[n->links_top - 1].is_used) {
+        n->links_top--;
+    }
 }
 
 void links_free(struct sm_node *n)
 {
-    for (unsigned i = 0; i < n->n_links; i++) {
-        link_free(&n->links[i]);
+    for (unsigned i = 0; i < n->links_top; i++) {
+        link_free(n, &n->links[i]);
     }
 }
 
@@ -121,7 +125,7 @@ void links_dialled(struct sm_node *n, uint32_t conn, enum sm_err err)
     }
     if (err != SM_OK) {
         dial_later(n, l->peer_index);
-        link_free(l);
+        link_free(n, l);
     }
 }
 
@@ -146,7 +150,7 @@ static uint64_t source_of(const struct sm_node *n, const struct sm_net_addr *fro
 static unsigned count_strangers(const struct sm_node *n, bool is_at_door, uint64_t source)
 {
     unsigned count = 0;
-    for (unsigned i = 0; i < n->n_links; i++) {
+    for (unsigned i = 0; i < n->links_top; i++) {
         const struct link *l = &n->links[i];
         count += is_stranger(l, is_at_door) && (source == 0 || l->source == source);
     }
@@ -158,7 +162,7 @@ static struct link *worst_stranger(struct sm_node *n, bool is_at_door, uint64_t 
 {
     struct link *worst = NULL;
     unsigned most = 0;
-    for (unsigned i = 0; i < n->n_links; i++) {
+    for (unsigned i = 0; i < n->links_top; i++) {
         struct link *l = &n->links[i];
         if (!is_stranger(l, is_at_door) || (source != 0 && l->source != source)) {
             continue;
@@ -176,7 +180,7 @@ static void push_out(struct sm_node *n, struct link *l)
 {
     n->stats.strangers_pushed_out++;
     close_conn(n, l->conn);
-    link_free(l);
+    link_free(n, l);
 }
 
 /* Make room for one more from source, at the door or past it. */
@@ -218,7 +222,7 @@ static void let_in(struct sm_node *n, struct link *l)
     l->since = n->now;
     if (tunnel_start(n, l) != SM_OK) {
         close_conn(n, l->conn);
-        link_free(l);
+        link_free(n, l);
         return;
     }
     sm_tunnel_input(l->tunnel, n->now, n->wall, l->knock.in + l->knock.hello_at,
@@ -354,7 +358,7 @@ static void link_down(struct sm_node *n, struct link *l, enum sm_err err, const 
     if (has_node || peer_index >= 0 || !sm_door_is_busy(&n->door)) { /* a flood fills no log */
         node_trace(n, SM_TRACE_TUNNEL_DOWN, conn, has_node ? &node : NULL, err, why);
     }
-    link_free(l);
+    link_free(n, l);
     dial_later(n, peer_index);
 }
 
@@ -362,7 +366,7 @@ void links_closed(struct sm_node *n, uint32_t conn)
 {
     struct link *l = links_find(n, conn);
     if (l != NULL && l->is_at_door) {
-        link_free(l);
+        link_free(n, l);
     } else if (l != NULL) {
         link_down(n, l, SM_E_CLOSED, "the connection ended");
     }
@@ -372,7 +376,7 @@ void links_closed(struct sm_node *n, uint32_t conn)
 
 void links_self_record(struct sm_node *n)
 {
-    for (unsigned i = 0; i < n->n_links; i++) {
+    for (unsigned i = 0; i < n->links_top; i++) {
         if (n->links[i].is_used && n->links[i].tunnel != NULL) {
             sm_tunnel_record(n->links[i].tunnel, sm_view_of(n->self_record, n->self_record_n));
         }
@@ -381,7 +385,7 @@ void links_self_record(struct sm_node *n)
 
 void links_peer_record(struct sm_node *n, const struct sm_node_record *rec)
 {
-    for (unsigned i = 0; i < n->n_links; i++) {
+    for (unsigned i = 0; i < n->links_top; i++) {
         struct link *l = &n->links[i];
         if (l->is_used && l->is_up && sm_node_id_eq(&l->node, &rec->node_id)) {
             sm_tunnel_peer_record(l->tunnel, n->now, n->wall, rec);
@@ -393,7 +397,7 @@ void links_peer_record(struct sm_node *n, const struct sm_node_record *rec)
 
 static bool is_dialled_already(struct sm_node *n, int peer_index)
 {
-    for (unsigned i = 0; i < n->n_links; i++) {
+    for (unsigned i = 0; i < n->links_top; i++) {
         if (n->links[i].is_used && n->links[i].peer_index == peer_index) {
             return true;
         }
@@ -440,7 +444,7 @@ static struct sm_mono link_deadline(const struct link *l)
 
 void links_tick(struct sm_node *n)
 {
-    for (unsigned i = 0; i < n->n_links; i++) {
+    for (unsigned i = 0; i < n->links_top; i++) {
         struct link *l = &n->links[i];
         if (!sm_is_due(link_deadline(l), n->now)) {
             continue;
@@ -450,7 +454,7 @@ void links_tick(struct sm_node *n)
         } else {
             close_conn(n, l->conn);
             dial_later(n, l->peer_index);
-            link_free(l);
+            link_free(n, l);
         }
     }
     if (n->self_record_n == 0) {
@@ -471,7 +475,7 @@ void links_tick(struct sm_node *n)
 struct sm_mono links_deadline(const struct sm_node *n)
 {
     struct sm_mono d = SM_NEVER;
-    for (unsigned i = 0; i < n->n_links; i++) {
+    for (unsigned i = 0; i < n->links_top; i++) {
         d = sm_earlier(d, link_deadline(&n->links[i]));
     }
     for (unsigned i = 0; i < n->cfg.n_peers && n->self_record_n > 0; i++) {
@@ -547,7 +551,7 @@ static bool take(struct sm_node *n, struct link *l, const struct sm_tunnel_out *
 }
 
 /* What the door has to say to a stranger. */
-static bool door_next(struct link *l, struct sm_action *out)
+static bool door_next(struct sm_node *n, struct link *l, struct sm_action *out)
 {
     if (l->answer_n > 0) {
         *out = (struct sm_action){
@@ -559,7 +563,7 @@ static bool door_next(struct link *l, struct sm_action *out)
     }
     if (l->is_shut) {
         *out = (struct sm_action){.kind = SM_ACT_CLOSE, .conn = l->conn};
-        link_free(l);
+        link_free(n, l);
         return true;
     }
     return false;
@@ -568,15 +572,17 @@ static bool door_next(struct link *l, struct sm_action *out)
 bool links_next(struct sm_node *n, struct sm_action *out, bool *progress)
 {
     struct sm_tunnel_out o;
-    for (unsigned step = 0; step < n->n_links; step++) {
-        struct link *l = &n->links[(n->drain_at + step) % n->n_links];
-        if (l->is_used && l->is_at_door && door_next(l, out)) {
+    unsigned top = n->links_top; /* it falls when a link ends meanwhile */
+    for (unsigned step = 0; step < top; step++) {
+        unsigned at = (n->drain_at + step) % top;
+        struct link *l = &n->links[at];
+        if (l->is_used && l->is_at_door && door_next(n, l, out)) {
             return true;
         }
         while (l->is_used && l->tunnel != NULL && sm_tunnel_next(l->tunnel, &o)) {
             *progress = true;
             if (take(n, l, &o, out)) {
-                n->drain_at = (n->drain_at + step) % n->n_links;
+                n->drain_at = at;
                 return true;
             }
         }

@@ -699,7 +699,7 @@ static bool take_host(struct sm_node *n, const struct sm_host_out *o, struct sm_
 
 bool sm_node_is_congested(const struct sm_node *n)
 {
-    for (unsigned i = 0; i < n->n_links; i++) {
+    for (unsigned i = 0; i < n->links_top; i++) {
         const struct link *l = &n->links[i];
         if (l->is_used && l->is_up && sm_tunnel_queued(l->tunnel) > n->congested_bytes) {
             return true;
@@ -801,7 +801,7 @@ struct sm_host *sm_node_host(struct sm_node *n)
 
 bool sm_node_tunnel(const struct sm_node *n, unsigned i, struct sm_node_tunnel *out)
 {
-    for (unsigned at = 0; at < n->n_links; at++) {
+    for (unsigned at = 0; at < n->links_top; at++) {
         const struct link *l = &n->links[at];
         if (!l->is_used || !l->is_up || l->is_ending || i-- > 0) {
             continue;

@@ -114,7 +114,8 @@ struct sm_node {
     struct sm_door door;
     uint64_t source_key[2];
     struct link *links;
-    unsigned n_links; /* slots */
+    unsigned n_links;   /* slots */
+    unsigned links_top; /* no used slot at or behind it */
     unsigned drain_at;
     uint32_t next_conn;
     struct peer peers[SM_NODE_PEERS_MAX];
