@@ -667,8 +667,9 @@ static void nothing_found_says_who_was_asked(void)
     struct world *w = world_new(64, 24, &small);
     const struct result *r = get(w, 5, key_n(99), SM_RECORD_PROVIDER, 1);
     T_ERR(r->err, SM_E_NOTFOUND);
-    T_TRUE(r->asked >= 10);
-    T_EQ(r->answered, r->asked);
+    /* The ten closest have answered; one slower than nine of ten holds up nobody. */
+    T_TRUE(r->answered >= 10);
+    T_TRUE(r->answered <= r->asked && r->asked <= r->answered + SM_DHT_ALPHA);
     T_EQ(r->paths, 4);
     T_EQ(r->records, 0);
     world_free(w);
