@@ -8,42 +8,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-const char *sm_reason_name(uint16_t code)
-{
-    static const char *const names[] = {
-        [SM_REASON_PLATFORM] = "platform",
-        [SM_REASON_NOT_HARDWARE] = "not-hardware",
-        [SM_REASON_DEBUG] = "debug",
-        [SM_REASON_REPORT_DATA] = "report-data",
-        [SM_REASON_MEASUREMENT] = "measurement",
-        [SM_REASON_TIME] = "time",
-        [SM_REASON_GRAMMAR] = "grammar",
-        [SM_REASON_SIGNATURE] = "signature",
-        [SM_REASON_UNSUPPORTED] = "unsupported",
-        [SM_REASON_UNSIGNED] = "unsigned",
-        [SM_REASON_CHAIN] = "chain",
-        [SM_REASON_EXPIRED] = "expired",
-        [SM_REASON_REVOKED] = "revoked",
-        [SM_REASON_COLLATERAL] = "collateral",
-        [SM_REASON_BINDING] = "binding",
-        [SM_REASON_QE_SIGNATURE] = "qe-signature",
-        [SM_REASON_IDENTITY] = "identity",
-        [SM_REASON_TCB] = "tcb",
-        [SM_REASON_TCB_STATUS] = "tcb-status",
-        [SM_REASON_ADVISORY] = "advisory",
-        [SM_REASON_RESERVED] = "reserved",
-        [SM_REASON_MIGRATION] = "migration",
-        [SM_REASON_VMPL] = "vmpl",
-        [SM_REASON_SIGNER] = "signer",
-        [SM_REASON_FLAGS] = "flags",
-        [SM_REASON_PLATFORM_ID] = "platform-id",
-        [SM_REASON_HOST_DATA] = "host-data",
-        [SM_REASON_REGISTERS] = "registers",
-        [SM_REASON_LOG] = "log",
-    };
-    return code < SM_COUNT(names) && names[code] != NULL ? names[code] : "unknown";
-}
-
 const char *sm_tcb_status_name(enum sm_tcb_status s)
 {
     static const char *const names[SM_TCB_STATUSES] = {
@@ -66,66 +30,7 @@ const char *sm_snp_product_name(enum sm_snp_product p)
     return p < SM_SNP_PRODUCTS ? names[p] : "unknown";
 }
 
-void sm_reasons_add(struct sm_reasons *why, enum sm_reason_code code, const char *field,
-                    const char *got, const char *want)
-{
-    if (why->n == SM_COUNT(why->r)) {
-        return;
-    }
-    struct sm_reason *r = &why->r[why->n++];
-    r->code = (uint16_t)code;
-    (void)snprintf(r->field, sizeof r->field, "%s", field);
-    (void)snprintf(r->got, sizeof r->got, "%s", got);
-    (void)snprintf(r->want, sizeof r->want, "%s", want);
-}
-
-void sm_reasons_append(struct sm_reasons *why, const struct sm_reasons *more)
-{
-    for (size_t i = 0; i < more->n && why->n < SM_COUNT(why->r); i++) {
-        why->r[why->n++] = more->r[i];
-    }
-}
-
-static void hex_cut(struct sm_view v, char out[static SM_REASON_TEXT])
-{
-    size_t most = (SM_REASON_TEXT - 1) / 2;
-    sm_hex(v.p, v.n < most ? v.n : most, out);
-}
-
-void sm_reasons_add_hex(struct sm_reasons *why, enum sm_reason_code code, const char *field,
-                        struct sm_view got, struct sm_view want)
-{
-    char got_hex[SM_REASON_TEXT], want_hex[SM_REASON_TEXT];
-    hex_cut(got, got_hex);
-    hex_cut(want, want_hex);
-    sm_reasons_add(why, code, field, got_hex, want_hex);
-}
-
-void sm_reasons_add_u64(struct sm_reasons *why, enum sm_reason_code code, const char *field,
-                        uint64_t got, const char *relation, uint64_t want)
-{
-    char got_text[24], want_text[64];
-    (void)snprintf(got_text, sizeof got_text, "%" PRIu64, got);
-    (void)snprintf(want_text, sizeof want_text, "%s%s%" PRIu64, relation,
-                   *relation == '\0' ? "" : " ", want);
-    sm_reasons_add(why, code, field, got_text, want_text);
-}
-
-void sm_reasons_text(const struct sm_reasons *why, char *out, size_t cap)
-{
-    size_t at = 0;
-    if (cap > 0) {
-        out[0] = '\0';
-    }
-    for (size_t i = 0; i < why->n && at < cap; i++) {
-        const struct sm_reason *r = &why->r[i];
-        int n = snprintf(out + at, cap - at, "%s%s got %s want %s", i == 0 ? "" : "; ",
-                         r->field, r->got, r->want);
-        at += n > 0 ? (size_t)n : 0;
-    }
-}
-
-static const char *platform_name(uint8_t platform)
+const char *sm_platform_name(uint8_t platform)
 {
     static const char *const names[SM_PLATFORMS] = {
         "software", "snp", "tdx", "tpm", "sgx", "nitro", "snp-vtpm", "tdx-vtpm"};
@@ -145,7 +50,7 @@ enum sm_err sm_evidence_verify(const struct sm_suite *suite, const struct sm_att
 #else
     (void)suite, (void)evidence, (void)out;
 #endif
-    sm_reasons_add(why, SM_REASON_PLATFORM, "platform", platform_name(who->platform),
+    sm_reasons_add(why, SM_REASON_PLATFORM, "platform", sm_platform_name(who->platform),
                    "one this build can verify");
     return SM_E_REFUSED;
 }
@@ -199,7 +104,7 @@ enum sm_err sm_appraise(const struct sm_anchor *a, struct sm_wall now,
 {
     size_t before = why->n;
     if (claims->platform >= SM_PLATFORMS || a->grade[claims->platform] == 0) {
-        sm_reasons_add(why, SM_REASON_PLATFORM, "platform", platform_name(claims->platform),
+        sm_reasons_add(why, SM_REASON_PLATFORM, "platform", sm_platform_name(claims->platform),
                        a->env == SM_ENV_PROD ? "snp, tdx or tpm" : "software");
     }
     if (a->env != SM_ENV_DEV && !claims->is_hw_rooted) {

@@ -14,6 +14,7 @@
  */
 #include "attest/anchor.h"
 #include "attest/binding.h"
+#include "attest/reason.h"
 
 #define SM_BOOT_ID 16u
 
@@ -37,6 +38,8 @@ enum sm_tcb_status {
     SM_TCB_STATUSES
 };
 const char *sm_tcb_status_name(enum sm_tcb_status s); /* "UpToDate", as Intel writes it */
+
+const char *sm_platform_name(uint8_t platform); /* "snp", "software" */
 
 enum sm_snp_product { SM_SNP_MILAN, SM_SNP_GENOA, SM_SNP_TURIN, SM_SNP_PRODUCTS };
 const char *sm_snp_product_name(enum sm_snp_product p); /* "milan" */
@@ -115,50 +118,6 @@ struct sm_claims {
 
 #define SM_EVIDENCE_AGE_S 300u /* evidence is made for the session at hand */
 
-enum sm_reason_code {
-    SM_REASON_PLATFORM = 1, /* not a platform that is taken here */
-    SM_REASON_NOT_HARDWARE = 2,
-    SM_REASON_DEBUG = 3,
-    SM_REASON_REPORT_DATA = 4, /* made for another session, role or peer */
-    SM_REASON_MEASUREMENT = 5, /* not what was wanted */
-    SM_REASON_TIME = 6,
-    SM_REASON_GRAMMAR = 7,
-    SM_REASON_SIGNATURE = 8,   /* the evidence itself is not signed by the platform's key */
-    SM_REASON_UNSUPPORTED = 9, /* a version or an algorithm this build does not know */
-    SM_REASON_UNSIGNED = 10,   /* the platform says that it did not sign */
-    SM_REASON_CHAIN = 11,      /* no path from the platform's key to a pinned root */
-    SM_REASON_EXPIRED = 12,    /* a certificate, at the time asked for */
-    SM_REASON_REVOKED = 13,
-    SM_REASON_COLLATERAL = 14, /* CRL, TCB info or identity: missing, stale or badly signed */
-    SM_REASON_BINDING = 15,    /* a link inside the evidence: QE, runtime data, claims buffer */
-    SM_REASON_QE_SIGNATURE = 16,
-    SM_REASON_IDENTITY = 17, /* report and certificate speak of different chips or products */
-    SM_REASON_TCB = 18,      /* below a floor, or report and certificate differ */
-    SM_REASON_TCB_STATUS = 19,
-    SM_REASON_ADVISORY = 20,
-    SM_REASON_RESERVED = 21, /* a bit or field set that nobody has given a meaning */
-    SM_REASON_MIGRATION = 22,
-    SM_REASON_VMPL = 23,
-    SM_REASON_SIGNER = 24,      /* VLEK, or an ID key, or an MRSIGNER that is not taken */
-    SM_REASON_FLAGS = 25,       /* attributes, platform information, guest policy */
-    SM_REASON_PLATFORM_ID = 26, /* not on the list, or unknown while a list is asked for */
-    SM_REASON_HOST_DATA = 27,
-    SM_REASON_REGISTERS = 28, /* RTMR or PCR not as wanted, or not the digest that was signed */
-    SM_REASON_LOG = 29,       /* the event log does not replay to what was signed */
-};
-const char *sm_reason_name(uint16_t code); /* "platform", "not-hardware", ... */
-
-#define SM_REASON_TEXT 100u /* a SHA-384 in hexadecimal, and NUL */
-#define SM_REASONS_MAX 24u  /* one of each code that one platform can give, nearly */
-struct sm_reason {
-    uint16_t code;
-    char field[32], got[SM_REASON_TEXT], want[SM_REASON_TEXT]; /* for people; long are cut */
-};
-struct sm_reasons {
-    size_t n; /* those behind the last are dropped; there is always a first */
-    struct sm_reason r[SM_REASONS_MAX];
-};
-
 /* Who is said to have made the evidence: fields of a believed NODE record. */
 struct sm_attester {
     uint8_t platform;
@@ -188,16 +147,3 @@ enum sm_err sm_evidence_check(const struct sm_suite *suite, const struct sm_anch
                               struct sm_wall now, const struct sm_node_record *peer,
                               const struct sm_binding *binding, struct sm_view evidence,
                               struct sm_claims *out, struct sm_reasons *why) SM_MUST;
-
-/* "platform got software want snp, tdx or tpm; debug got true want false", cut to fit. */
-void sm_reasons_text(const struct sm_reasons *why, char *out, size_t cap);
-
-void sm_reasons_append(struct sm_reasons *why, const struct sm_reasons *more);
-
-/* For verifiers: add one reason; as hexadecimal; as numbers. */
-void sm_reasons_add(struct sm_reasons *why, enum sm_reason_code code, const char *field,
-                    const char *got, const char *want);
-void sm_reasons_add_hex(struct sm_reasons *why, enum sm_reason_code code, const char *field,
-                        struct sm_view got, struct sm_view want);
-void sm_reasons_add_u64(struct sm_reasons *why, enum sm_reason_code code, const char *field,
-                        uint64_t got, const char *relation, uint64_t want);

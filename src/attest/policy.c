@@ -26,6 +26,75 @@ void sm_hw_policy_default(struct sm_hw_policy *out)
     };
 }
 
+/* -- what judging writes to -------------------------------------------------------------- */
+
+struct judge {
+    const struct sm_hw_policy *p;
+    const struct sm_claims *c;
+    struct sm_wall now;
+    struct sm_reasons *why;
+    struct sm_checks *all; /* NULL: nobody asks what passed */
+};
+
+/* Texts are made of what failed, and of all when somebody asks. */
+static bool is_told(const struct judge *j, bool is_ok)
+{
+    return !is_ok || j->all != NULL;
+}
+
+static void list_check(struct sm_checks *all, bool is_ok, const struct sm_reason *r)
+{
+    if (all != NULL && all->n < SM_COUNT(all->c)) {
+        all->c[all->n++] = (struct sm_check){.is_ok = is_ok, .r = *r};
+    }
+}
+
+static void judged(struct judge *j, bool is_ok, const struct sm_reasons *one)
+{
+    list_check(j->all, is_ok, &one->r[0]);
+    if (!is_ok) {
+        sm_reasons_append(j->why, one);
+    }
+}
+
+static void want_text(struct judge *j, bool is_ok, enum sm_reason_code code, const char *field,
+                      const char *got, const char *want)
+{
+    if (is_told(j, is_ok)) {
+        struct sm_reasons one = {0};
+        sm_reasons_add(&one, code, field, got, want);
+        judged(j, is_ok, &one);
+    }
+}
+
+static void want_u64(struct judge *j, bool is_ok, enum sm_reason_code code, const char *field,
+                     uint64_t got, const char *relation, uint64_t want)
+{
+    if (is_told(j, is_ok)) {
+        struct sm_reasons one = {0};
+        sm_reasons_add_u64(&one, code, field, got, relation, want);
+        judged(j, is_ok, &one);
+    }
+}
+
+static void want_bool(struct judge *j, enum sm_reason_code code, const char *field, bool got,
+                      bool want)
+{
+    want_text(j, got == want, code, field, got ? "true" : "false", want ? "true" : "false");
+}
+
+static void want_bits_clear(struct judge *j, enum sm_reason_code code, const char *field,
+                            uint64_t got, uint64_t not_these)
+{
+    bool is_ok = (got & not_these) == 0;
+    if (is_told(j, is_ok)) {
+        char g[24], w[40];
+        (void)snprintf(g, sizeof g, "0x%" PRIx64, got);
+        (void)snprintf(w, sizeof w, "without 0x%" PRIx64, is_ok ? not_these : got & not_these);
+        want_text(j, is_ok, code, field, g, w);
+    }
+}
+
 /* -- lists ------------------------------------------------------------------------------- */
 
 static bool is_value(struct sm_view got, const struct sm_value *v)
@@ -43,161 +112,156 @@ static bool is_listed(struct sm_view got, const struct sm_values *list)
     return list->is_any;
 }
 
-static void want_listed(enum sm_reason_code code, const char *field, struct sm_view got,
-                        const struct sm_values *list, struct sm_reasons *why)
+static void hex_or_none(struct sm_view v, char out[static SM_REASON_TEXT])
 {
-    if (is_listed(got, list)) {
-        return;
-    }
-    if (list->n == 1) {
-        const struct sm_value *only = &list->v[0];
-        sm_reasons_add_hex(why, code, field, got, sm_view_of(only->b, only->n));
-        return;
-    }
-    char hex[SM_REASON_TEXT] = "none";
-    char want[32];
-    if (got.n > 0) {
-        sm_hex(got.p, got.n < 48 ? got.n : 48, hex);
-    }
-    (void)snprintf(want, sizeof want, "one of %zu", list->n);
-    sm_reasons_add(why, code, field, hex, want);
-}
-
-static void want_bool(enum sm_reason_code code, const char *field, bool got, bool want,
-                      struct sm_reasons *why)
-{
-    if (got != want) {
-        sm_reasons_add(why, code, field, got ? "true" : "false", want ? "true" : "false");
+    (void)snprintf(out, SM_REASON_TEXT, "none");
+    if (v.n > 0) {
+        sm_hex(v.p, v.n < 48 ? v.n : 48, out);
     }
 }
 
-static void want_bits_clear(enum sm_reason_code code, const char *field, uint64_t got,
-                            uint64_t not_these, struct sm_reasons *why)
+static void want_listed(struct judge *j, enum sm_reason_code code, const char *field,
+                        struct sm_view got, const struct sm_values *list)
 {
-    if ((got & not_these) != 0) {
-        char g[24], w[40];
-        (void)snprintf(g, sizeof g, "0x%" PRIx64, got);
-        (void)snprintf(w, sizeof w, "without 0x%" PRIx64, got & not_these);
-        sm_reasons_add(why, code, field, g, w);
+    bool is_ok = is_listed(got, list);
+    char hex[SM_REASON_TEXT], want[SM_REASON_TEXT];
+    if (!is_told(j, is_ok)) {
+        return;
     }
+    hex_or_none(got, hex);
+    if (list->is_any) {
+        (void)snprintf(want, sizeof want, "any");
+    } else if (list->n == 1) {
+        hex_or_none(sm_view_of(list->v[0].b, list->v[0].n), want);
+    } else {
+        (void)snprintf(want, sizeof want, "one of %zu", list->n);
+    }
+    want_text(j, is_ok, code, field, hex, want);
 }
 
 /* -- every platform ---------------------------------------------------------------------- */
 
-static void appraise_code(const struct sm_hw_policy *p, const struct sm_claims *c,
-                          struct sm_reasons *why)
+static void appraise_code(struct judge *j)
 {
+    const struct sm_hw_policy *p = j->p;
+    const struct sm_claims *c = j->c;
     struct sm_view signer = sm_view_of(c->signer, c->signer_n);
     if (c->signer_n > 0 && is_listed(signer, &p->signers) && c->svn >= p->min_svn) {
+        if (is_told(j, true)) {
+            want_listed(j, SM_REASON_SIGNER, "signer", signer, &p->signers);
+        }
         return;
     }
-    want_listed(SM_REASON_MEASUREMENT, "measurement",
-                sm_view_of(c->measurement, c->measurement_n), &p->measurements, why);
+    want_listed(j, SM_REASON_MEASUREMENT, "measurement",
+                sm_view_of(c->measurement, c->measurement_n), &p->measurements);
 }
 
-static void appraise_regs(const struct sm_hw_policy *p, const struct sm_claims *c,
-                          struct sm_reasons *why)
+/* Which registers the policy names, and which of them have one of its values. */
+static void compare_regs(struct judge *j, uint32_t *wanted, uint32_t *right)
 {
-    uint32_t wanted = 0, right = 0;
-    for (size_t i = 0; i < p->n_regs; i++) {
-        const struct sm_reg_value *r = &p->regs[i];
+    const struct sm_claims *c = j->c;
+    for (size_t i = 0; i < j->p->n_regs; i++) {
+        const struct sm_reg_value *r = &j->p->regs[i];
         if (r->index >= SM_REGS) {
-            sm_reasons_add_u64(why, SM_REASON_REGISTERS, "register", r->index, "below",
-                               SM_REGS);
+            want_u64(j, false, SM_REASON_REGISTERS, "register", r->index, "below", SM_REGS);
             continue;
         }
         bool is_there = (c->regs_mask >> r->index & 1u) != 0;
-        wanted |= 1u << r->index;
+        *wanted |= 1u << r->index;
         if (is_there && is_value(sm_view_of(c->regs[r->index], c->reg_n), &r->value)) {
-            right |= 1u << r->index;
-        }
-    }
-    for (uint8_t i = 0; i < SM_REGS; i++) {
-        char field[32];
-        (void)snprintf(field, sizeof field, "register %u", i);
-        if (((wanted & ~right) >> i & 1u) != 0) {
-            bool is_there = (c->regs_mask >> i & 1u) != 0;
-            char hex[SM_REASON_TEXT] = "none";
-            if (is_there) {
-                sm_hex(c->regs[i], c->reg_n < 48 ? c->reg_n : 48, hex);
-            }
-            sm_reasons_add(why, SM_REASON_REGISTERS, field, hex, "a value of the policy");
-        }
-        if (((p->regs_replayed & ~c->regs_replayed) >> i & 1u) != 0) {
-            sm_reasons_add(why, SM_REASON_LOG, field, "no event log", "one that replays");
+            *right |= 1u << r->index;
         }
     }
 }
 
-static void appraise_time(const struct sm_hw_policy *p, const struct sm_claims *c,
-                          struct sm_wall now, struct sm_reasons *why)
+static void appraise_regs(struct judge *j)
 {
-    uint64_t at = c->issued_at.s;
-    if (c->has_issued_at && at > now.s && at - now.s > SM_RECORD_SKEW_S) {
-        sm_reasons_add_u64(why, SM_REASON_TIME, "issued_at", at, "not after", now.s);
+    const struct sm_claims *c = j->c;
+    uint32_t wanted = 0, right = 0;
+    compare_regs(j, &wanted, &right);
+    for (uint8_t i = 0; i < SM_REGS; i++) {
+        char field[32], hex[SM_REASON_TEXT];
+        bool is_there = (c->regs_mask >> i & 1u) != 0;
+        (void)snprintf(field, sizeof field, "register %u", i);
+        if ((wanted >> i & 1u) != 0) {
+            hex_or_none(sm_view_of(c->regs[i], is_there ? c->reg_n : 0), hex);
+            want_text(j, (right >> i & 1u) != 0, SM_REASON_REGISTERS, field, hex,
+                      "a value of the policy");
+        }
+        if ((j->p->regs_replayed >> i & 1u) != 0) {
+            bool is_ok = (c->regs_replayed >> i & 1u) != 0;
+            want_text(j, is_ok, SM_REASON_LOG, field, is_ok ? "replayed" : "no event log",
+                      "one that replays");
+        }
     }
-    if (c->has_issued_at && at < now.s && now.s - at > p->max_age_s) {
-        sm_reasons_add_u64(why, SM_REASON_TIME, "age", now.s - at, "at most", p->max_age_s);
+}
+
+static void appraise_time(struct judge *j)
+{
+    uint64_t at = j->c->issued_at.s, now = j->now.s, age = at < now ? now - at : 0;
+    if (j->c->has_issued_at) {
+        want_u64(j, at <= now || at - now <= SM_RECORD_SKEW_S, SM_REASON_TIME, "issued_at", at,
+                 "not after", now);
+        want_u64(j, age <= j->p->max_age_s, SM_REASON_TIME, "age", age, "at most",
+                 j->p->max_age_s);
     }
-    if (c->not_after.s != 0 && now.s > c->not_after.s) {
-        sm_reasons_add_u64(why, SM_REASON_EXPIRED, "not_after", c->not_after.s, "not before",
-                           now.s);
+    if (j->c->not_after.s != 0) {
+        want_u64(j, now <= j->c->not_after.s, SM_REASON_EXPIRED, "not_after", j->c->not_after.s,
+                 "not before", now);
     }
 }
 
 /* -- AMD --------------------------------------------------------------------------------- */
 
-static void appraise_floor(const char *which, const uint8_t *got, const uint8_t *floor,
-                           struct sm_reasons *why)
+static void appraise_floor(struct judge *j, const char *which, const uint8_t *got,
+                           const uint8_t *floor)
 {
     static const char *const names[SM_SNP_PARTS] = {"fmc", "bootloader", "tee", "snp",
                                                     "microcode"};
     for (size_t i = 0; i < SM_SNP_PARTS; i++) {
-        if (got[i] < floor[i]) {
-            char field[32];
+        char field[32], g[8], w[24];
+        if (is_told(j, got[i] >= floor[i])) {
             (void)snprintf(field, sizeof field, "%s tcb %s", which, names[i]);
-            sm_reasons_add_u64(why, SM_REASON_TCB, field, got[i], "at least", floor[i]);
+            (void)snprintf(g, sizeof g, "0x%02x", got[i]);
+            (void)snprintf(w, sizeof w, "at least 0x%02x", floor[i]);
+            want_text(j, got[i] >= floor[i], SM_REASON_TCB, field, g, w);
         }
     }
 }
 
-static void appraise_snp_bits(const struct sm_hw_policy *p, const struct sm_snp_claims *c,
-                              struct sm_reasons *why)
+static void appraise_snp_bits(struct judge *j)
 {
+    const struct sm_hw_policy *p = j->p;
+    const struct sm_snp_claims *c = &j->c->snp;
     if (!p->may_unknown_bits) {
-        want_bits_clear(SM_REASON_RESERVED, "guest policy", c->policy, ~GUEST_POLICY_KNOWN,
-                        why);
-        want_bits_clear(SM_REASON_RESERVED, "platform_info", c->platform_info,
-                        ~PLATFORM_INFO_KNOWN, why);
+        want_bits_clear(j, SM_REASON_RESERVED, "guest policy", c->policy, ~GUEST_POLICY_KNOWN);
+        want_bits_clear(j, SM_REASON_RESERVED, "platform_info", c->platform_info,
+                        ~PLATFORM_INFO_KNOWN);
     }
-    want_bits_clear(SM_REASON_FLAGS, "guest policy", c->policy, p->snp_policy_must_not, why);
-    want_bits_clear(SM_REASON_FLAGS, "platform_info", c->platform_info, p->snp_info_must_not,
-                    why);
-    want_bits_clear(SM_REASON_FLAGS, "platform_info, inverted", ~c->platform_info,
-                    p->snp_info_must, why);
+    want_bits_clear(j, SM_REASON_FLAGS, "guest policy", c->policy, p->snp_policy_must_not);
+    want_bits_clear(j, SM_REASON_FLAGS, "platform_info", c->platform_info,
+                    p->snp_info_must_not);
+    want_bits_clear(j, SM_REASON_FLAGS, "platform_info, inverted", ~c->platform_info,
+                    p->snp_info_must);
 }
 
-static void appraise_snp(const struct sm_hw_policy *p, const struct sm_claims *c,
-                         struct sm_reasons *why)
+static void appraise_snp(struct judge *j)
 {
-    const struct sm_snp_claims *s = &c->snp;
+    const struct sm_hw_policy *p = j->p;
+    const struct sm_snp_claims *s = &j->c->snp;
     uint16_t abi = (uint16_t)(s->abi_major << 8 | s->abi_minor);
     if (s->product >= SM_SNP_PRODUCTS) {
-        sm_reasons_add(why, SM_REASON_IDENTITY, "product", "unknown", "milan, genoa or turin");
+        want_text(j, false, SM_REASON_IDENTITY, "product", "unknown", "milan, genoa or turin");
         return;
     }
-    if (s->vmpl != p->snp_vmpl) {
-        sm_reasons_add_u64(why, SM_REASON_VMPL, "vmpl", s->vmpl, "", p->snp_vmpl);
-    }
-    if (abi < p->snp_min_abi) {
-        sm_reasons_add_u64(why, SM_REASON_TCB, "firmware abi", abi, "at least", p->snp_min_abi);
-    }
-    if (s->is_vlek && !p->may_vlek) {
-        sm_reasons_add(why, SM_REASON_SIGNER, "signer", "vlek", "vcek");
-    }
-    appraise_floor("reported", c->tcb_parts, p->snp_floor[s->product], why);
-    appraise_floor("launch", s->launch_tcb, p->snp_floor[s->product], why);
-    appraise_snp_bits(p, s, why);
+    want_u64(j, s->vmpl == p->snp_vmpl, SM_REASON_VMPL, "vmpl", s->vmpl, "", p->snp_vmpl);
+    want_u64(j, abi >= p->snp_min_abi, SM_REASON_TCB, "firmware abi", abi, "at least",
+             p->snp_min_abi);
+    want_text(j, !s->is_vlek || p->may_vlek, SM_REASON_SIGNER, "signer",
+              s->is_vlek ? "vlek" : "vcek", p->may_vlek ? "vcek or vlek" : "vcek");
+    appraise_floor(j, "reported", j->c->tcb_parts, p->snp_floor[s->product]);
+    appraise_floor(j, "launch", s->launch_tcb, p->snp_floor[s->product]);
+    appraise_snp_bits(j);
 }
 
 /* -- Intel ------------------------------------------------------------------------------- */
@@ -207,106 +271,108 @@ static bool is_same_advisory(const char *a, const char *b)
     return strncmp(a, b, sizeof((struct sm_claims *)0)->advisories[0]) == 0;
 }
 
-static void appraise_advisories(const struct sm_hw_policy *p, const struct sm_claims *c,
-                                struct sm_reasons *why)
+static void appraise_advisories(struct judge *j)
 {
-    for (size_t i = 0; i < c->n_advisories && i < SM_ADVISORIES; i++) {
-        for (size_t j = 0; j < p->n_advisories; j++) {
-            if (is_same_advisory(c->advisories[i], p->advisories[j])) {
-                sm_reasons_add(why, SM_REASON_ADVISORY, "advisory", p->advisories[j],
-                               "not to apply");
-            }
+    const struct sm_claims *c = j->c;
+    for (size_t k = 0; k < j->p->n_advisories; k++) {
+        bool is_there = false;
+        for (size_t i = 0; i < c->n_advisories && i < SM_ADVISORIES; i++) {
+            is_there = is_there || is_same_advisory(c->advisories[i], j->p->advisories[k]);
         }
+        want_text(j, !is_there, SM_REASON_ADVISORY, "advisory",
+                  is_there ? j->p->advisories[k] : "does not apply", "not to apply");
     }
 }
 
-static void appraise_intel(const struct sm_hw_policy *p, const struct sm_claims *c,
-                           struct sm_wall now, struct sm_reasons *why)
+static void appraise_intel(struct judge *j)
 {
-    if (c->tcb >= SM_TCB_STATUSES || c->tcb == SM_TCB_UNKNOWN ||
-        now.s > p->status_until[c->tcb].s || p->status_until[c->tcb].s == 0) {
-        sm_reasons_add(why, SM_REASON_TCB_STATUS, "tcb status", sm_tcb_status_name(c->tcb),
-                       "a status the policy takes today");
-    }
-    if (c->tcb_date.s < p->min_tcb_date.s) {
-        sm_reasons_add_u64(why, SM_REASON_TCB, "tcb date", c->tcb_date.s, "at least",
-                           p->min_tcb_date.s);
-    }
-    if (c->tcb_eval < p->min_tcb_eval) {
-        sm_reasons_add_u64(why, SM_REASON_COLLATERAL, "tcbEvaluationDataNumber", c->tcb_eval,
-                           "at least", p->min_tcb_eval);
-    }
-    appraise_advisories(p, c, why);
+    const struct sm_hw_policy *p = j->p;
+    const struct sm_claims *c = j->c;
+    bool is_taken = c->tcb < SM_TCB_STATUSES && c->tcb != SM_TCB_UNKNOWN &&
+                    j->now.s <= p->status_until[c->tcb].s && p->status_until[c->tcb].s != 0;
+    want_text(j, is_taken, SM_REASON_TCB_STATUS, "tcb status", sm_tcb_status_name(c->tcb),
+              "a status the policy takes today");
+    want_u64(j, c->tcb_date.s >= p->min_tcb_date.s, SM_REASON_TCB, "tcb date", c->tcb_date.s,
+             "at least", p->min_tcb_date.s);
+    want_u64(j, c->tcb_eval >= p->min_tcb_eval, SM_REASON_COLLATERAL, "tcbEvaluationDataNumber",
+             c->tcb_eval, "at least", p->min_tcb_eval);
+    appraise_advisories(j);
 }
 
-static void appraise_tdx(const struct sm_hw_policy *p, const struct sm_claims *c,
-                         struct sm_reasons *why)
+static void appraise_tdx(struct judge *j)
 {
     static const uint8_t none[48];
-    const struct sm_tdx_claims *t = &c->tdx;
+    const struct sm_tdx_claims *t = &j->c->tdx;
     /* Debugging has a reason of its own. */
-    want_bits_clear(SM_REASON_FLAGS, "tdattributes", t->attributes,
-                    ~(p->tdx_attributes | TDX_DEBUG), why);
-    if (!p->may_sept_ve) {
-        want_bool(SM_REASON_FLAGS, "sept_ve_disable", t->is_sept_ve_disabled, true, why);
+    want_bits_clear(j, SM_REASON_FLAGS, "tdattributes", t->attributes,
+                    ~(j->p->tdx_attributes | TDX_DEBUG));
+    if (!j->p->may_sept_ve) {
+        want_bool(j, SM_REASON_FLAGS, "sept_ve_disable", t->is_sept_ve_disabled, true);
     }
-    if (!p->may_service_td && memcmp(t->mrservicetd, none, sizeof none) != 0) {
-        sm_reasons_add_hex(why, SM_REASON_FLAGS, "mrservicetd",
-                           sm_view_of(t->mrservicetd, sizeof t->mrservicetd),
-                           sm_view_of(none, sizeof none));
+    if (!j->p->may_service_td) {
+        char hex[SM_REASON_TEXT];
+        hex_or_none(sm_view_of(t->mrservicetd, sizeof t->mrservicetd), hex);
+        want_text(j, memcmp(t->mrservicetd, none, sizeof none) == 0, SM_REASON_FLAGS,
+                  "mrservicetd", hex, "zeros: no service TD");
     }
 }
 
 /* -- all --------------------------------------------------------------------------------- */
 
-static void appraise_common(const struct sm_hw_policy *p, const struct sm_claims *c,
-                            const uint8_t report_data[static SM_REPORT_DATA],
-                            struct sm_wall now, struct sm_reasons *why)
+static void appraise_binding(struct judge *j, const uint8_t report_data[static SM_REPORT_DATA])
 {
-    if (c->platform >= SM_PLATFORMS || (p->platforms >> c->platform & 1u) == 0) {
-        sm_reasons_add_u64(why, SM_REASON_PLATFORM, "platform", c->platform, "bits of",
-                           p->platforms);
+    struct sm_reasons one = {0};
+    if (j->p->is_report_data_any) {
+        return;
     }
-    want_bool(SM_REASON_NOT_HARDWARE, "hw_rooted", c->is_hw_rooted, true, why);
-    if (!p->may_debug) {
-        want_bool(SM_REASON_DEBUG, "debug", c->is_debug, false, why);
+    if (sm_appraise_report_data(j->c, report_data, &one)) {
+        want_text(j, true, SM_REASON_REPORT_DATA, "report_data", "as wanted", "this session's");
+    } else {
+        judged(j, false, &one);
     }
-    if (!p->may_migrate) {
-        want_bool(SM_REASON_MIGRATION, "migratable", c->is_migratable, false, why);
-    }
-    if (!p->is_report_data_any) {
-        (void)sm_appraise_report_data(c, report_data, why);
-    }
-    if (p->needs_crl) {
-        want_bool(SM_REASON_COLLATERAL, "revocation list", c->has_crl, true, why);
-    }
-    appraise_code(p, c, why);
-    appraise_time(p, c, now, why);
-    want_listed(SM_REASON_HOST_DATA, "host_data", sm_view_of(c->host_data, c->host_data_n),
-                &p->host_data, why);
-    want_listed(SM_REASON_PLATFORM_ID, "platform_id",
-                sm_view_of(c->platform_id, c->platform_id_n), &p->platform_ids, why);
-    appraise_regs(p, c, why);
 }
 
-enum sm_err sm_hw_appraise(const struct sm_hw_policy *p, const struct sm_claims *c,
-                           const uint8_t report_data[static SM_REPORT_DATA], struct sm_wall now,
-                           struct sm_reasons *why)
+static void appraise_common(struct judge *j, const uint8_t report_data[static SM_REPORT_DATA])
 {
-    struct sm_reasons own = {0};
-    appraise_common(p, c, report_data, now, &own);
-    switch ((enum sm_platform)c->platform) {
+    const struct sm_hw_policy *p = j->p;
+    const struct sm_claims *c = j->c;
+    bool is_platform = c->platform < SM_PLATFORMS && (p->platforms >> c->platform & 1u) != 0;
+    want_text(j, is_platform, SM_REASON_PLATFORM, "platform", sm_platform_name(c->platform),
+              "one the policy takes");
+    want_bool(j, SM_REASON_NOT_HARDWARE, "hw_rooted", c->is_hw_rooted, true);
+    if (!p->may_debug) {
+        want_bool(j, SM_REASON_DEBUG, "debug", c->is_debug, false);
+    }
+    if (!p->may_migrate) {
+        want_bool(j, SM_REASON_MIGRATION, "migratable", c->is_migratable, false);
+    }
+    appraise_binding(j, report_data);
+    if (p->needs_crl) {
+        want_bool(j, SM_REASON_COLLATERAL, "revocation list", c->has_crl, true);
+    }
+    appraise_code(j);
+    appraise_time(j);
+    want_listed(j, SM_REASON_HOST_DATA, "host_data", sm_view_of(c->host_data, c->host_data_n),
+                &p->host_data);
+    want_listed(j, SM_REASON_PLATFORM_ID, "platform_id",
+                sm_view_of(c->platform_id, c->platform_id_n), &p->platform_ids);
+    appraise_regs(j);
+}
+
+static void appraise_platform(struct judge *j)
+{
+    switch ((enum sm_platform)j->c->platform) {
     case SM_PLATFORM_SNP:
     case SM_PLATFORM_SNP_VTPM:
-        appraise_snp(p, c, &own);
+        appraise_snp(j);
         break;
     case SM_PLATFORM_TDX:
-        appraise_tdx(p, c, &own);
-        appraise_intel(p, c, now, &own);
+        appraise_tdx(j);
+        appraise_intel(j);
         break;
     case SM_PLATFORM_SGX:
     case SM_PLATFORM_TDX_VTPM:
-        appraise_intel(p, c, now, &own);
+        appraise_intel(j);
         break;
     case SM_PLATFORM_SOFTWARE:
     case SM_PLATFORM_TPM:
@@ -314,6 +380,32 @@ enum sm_err sm_hw_appraise(const struct sm_hw_policy *p, const struct sm_claims 
     case SM_PLATFORMS:
         break;
     }
+}
+
+static enum sm_err judge(struct judge *j, const uint8_t report_data[static SM_REPORT_DATA])
+{
+    struct sm_reasons own = {0};
+    struct sm_reasons *why = j->why;
+    j->why = &own;
+    appraise_common(j, report_data);
+    appraise_platform(j);
     sm_reasons_append(why, &own);
     return own.n == 0 ? SM_OK : SM_E_REFUSED;
+}
+
+enum sm_err sm_hw_appraise(const struct sm_hw_policy *p, const struct sm_claims *c,
+                           const uint8_t report_data[static SM_REPORT_DATA], struct sm_wall now,
+                           struct sm_reasons *why)
+{
+    struct judge j = {.p = p, .c = c, .now = now, .why = why};
+    return judge(&j, report_data);
+}
+
+enum sm_err sm_hw_explain(const struct sm_hw_policy *p, const struct sm_claims *c,
+                          const uint8_t report_data[static SM_REPORT_DATA], struct sm_wall now,
+                          struct sm_reasons *why, struct sm_checks *out)
+{
+    struct judge j = {.p = p, .c = c, .now = now, .why = why, .all = out};
+    out->n = 0;
+    return judge(&j, report_data);
 }

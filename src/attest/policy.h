@@ -81,3 +81,19 @@ void sm_hw_policy_default(struct sm_hw_policy *out);
 enum sm_err sm_hw_appraise(const struct sm_hw_policy *p, const struct sm_claims *c,
                            const uint8_t report_data[static SM_REPORT_DATA], struct sm_wall now,
                            struct sm_reasons *why) SM_MUST;
+
+/* One thing the policy looked at, whether it liked it or not. */
+struct sm_check {
+    bool is_ok;
+    struct sm_reason r;
+};
+#define SM_CHECKS_MAX 112u /* two for each of 32 registers, and all others */
+struct sm_checks {
+    size_t n;
+    struct sm_check c[SM_CHECKS_MAX];
+};
+
+/* The same verdict and reasons, and every check that led there, passed ones too. */
+enum sm_err sm_hw_explain(const struct sm_hw_policy *p, const struct sm_claims *c,
+                          const uint8_t report_data[static SM_REPORT_DATA], struct sm_wall now,
+                          struct sm_reasons *why, struct sm_checks *out) SM_MUST;

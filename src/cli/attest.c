@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* attest verify, attest show: evidence in files, judged offline against the pinned roots. */
+#include "attest/claims_list.h"
 #include "cli/attest_kinds.h"
 #include "cli/commands.h"
 #include "os/file.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -128,157 +128,39 @@ static enum sm_err question_read(struct cli *c, const char *command, int argc, c
 
 /* -- the answer -------------------------------------------------------------------------- */
 
-/* Certificates and documents bring words of their own: only printable ASCII goes on. */
-static json_t *plain(const char *text)
-{
-    char out[256];
-    size_t n = 0;
-    for (; text[n] != '\0' && n + 1 < sizeof out; n++) {
-        out[n] = text[n] >= ' ' && text[n] <= '~' ? text[n] : '?';
-    }
-    out[n] = '\0';
-    return json_string(out);
-}
-
 static void put_text(json_t *o, const char *key, const char *text)
 {
-    json_object_set_new(o, key, plain(text));
+    json_object_set_new(o, key, json_string(text));
 }
 
-static void put_hex(json_t *o, const char *key, const uint8_t *p, size_t n)
+static void put_claim(void *ctx, const struct sm_claim *k)
 {
-    char hex[2 * 64 + 1];
-    if (n > 0) {
-        sm_hex(p, n, hex);
-        put_text(o, key, hex);
-    }
-}
-
-static void put_u64(json_t *o, const char *key, uint64_t n)
-{
-    json_object_set_new(o, key, json_integer((json_int_t)n));
-}
-
-static void put_bits(json_t *o, const char *key, uint64_t bits)
-{
-    char text[24];
-    snprintf(text, sizeof text, "0x%" PRIx64, bits);
-    put_text(o, key, text);
-}
-
-static void put_time(json_t *o, const char *key, struct sm_wall at)
-{
-    char text[32];
-    struct tm tm;
-    time_t t = (time_t)at.s;
-    if (at.s != 0 && gmtime_r(&t, &tm) != NULL &&
-        strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm) > 0) {
-        put_text(o, key, text);
-    }
-}
-
-static void put_regs(json_t *o, const struct sm_claims *k)
-{
-    for (unsigned i = 0; i < SM_REGS; i++) {
-        char key[40];
-        if ((k->regs_mask >> i & 1u) != 0) {
-            bool is_replayed = (k->regs_replayed >> i & 1u) != 0;
-            snprintf(key, sizeof key, "register_%u%s", i, is_replayed ? "_replayed" : "");
-            put_hex(o, key, k->regs[i], k->reg_n);
-        }
-    }
-}
-
-static void put_snp(json_t *o, const struct sm_claims *k)
-{
-    put_text(o, "product", sm_snp_product_name(k->snp.product));
-    put_text(o, "signed_by", k->snp.is_vlek ? "vlek" : "vcek");
-    put_u64(o, "vmpl", k->snp.vmpl);
-    put_bits(o, "guest_policy", k->snp.policy);
-    put_bits(o, "platform_info", k->snp.platform_info);
-    put_hex(o, "launch_tcb", k->snp.launch_tcb, SM_SNP_PARTS);
+    json_t *v = k->kind == SM_CLAIM_TEXT     ? json_string(k->text)
+                : k->kind == SM_CLAIM_NUMBER ? json_integer((json_int_t)k->number)
+                                             : json_boolean(k->number != 0);
+    json_object_set_new(ctx, k->name, v);
 }
 
 static json_t *claims_json(const struct sm_claims *k)
 {
     json_t *o = json_object();
-    bool is_snp = k->platform == SM_PLATFORM_SNP || k->platform == SM_PLATFORM_SNP_VTPM;
-    bool is_intel = k->tcb != SM_TCB_UNKNOWN;
-    put_hex(o, "measurement", k->measurement, k->measurement_n);
-    put_hex(o, "signer", k->signer, k->signer_n);
-    put_hex(o, "report_data", k->report_data, k->report_data_n);
-    put_hex(o, "host_data", k->host_data, k->host_data_n);
-    put_hex(o, "platform_id", k->platform_id, k->platform_id_n);
-    put_u64(o, "version", k->profile);
-    put_u64(o, "svn", k->svn);
-    json_object_set_new(o, "debug", json_boolean(k->is_debug));
-    json_object_set_new(o, "migratable", json_boolean(k->is_migratable));
-    json_object_set_new(o, "revocation_checked", json_boolean(k->has_crl));
-    put_time(o, "issued_at", k->has_issued_at ? k->issued_at : (struct sm_wall){0});
-    put_time(o, "not_after", k->not_after);
-    if (is_snp || is_intel) {
-        put_hex(o, "tcb", k->tcb_parts, is_snp ? SM_SNP_PARTS : 16);
-    }
-    if (is_snp) {
-        put_snp(o, k);
-    }
-    if (is_intel) {
-        put_text(o, "tcb_status", sm_tcb_status_name(k->tcb));
-        put_time(o, "tcb_date", k->tcb_date);
-        put_u64(o, "tcb_evaluation", k->tcb_eval);
-    }
-    for (unsigned i = 0; i < k->n_advisories; i++) {
-        char key[24];
-        snprintf(key, sizeof key, "advisory_%u", i);
-        put_text(o, key, k->advisories[i]);
-    }
-    put_regs(o, k);
+    sm_claims_list(k, put_claim, o);
     return o;
 }
 
-static const char *fix_of(uint16_t code)
-{
-    static const char *const fixes[] = {
-        [SM_REASON_PLATFORM] = "evidence of the kind named",
-        [SM_REASON_DEBUG] = "start it without debugging; --allow-debug, except nitro",
-        [SM_REASON_REPORT_DATA] = "evidence made for this nonce",
-        [SM_REASON_MEASUREMENT] = "start the program that was meant, or correct --measurement",
-        [SM_REASON_TIME] = "new evidence, or --as-of when it was made",
-        [SM_REASON_GRAMMAR] = "the whole file, unchanged, in its option",
-        [SM_REASON_SIGNATURE] = "the signed bytes unchanged, and the key of that platform",
-        [SM_REASON_UNSUPPORTED] = "a version or algorithm that this build knows",
-        [SM_REASON_UNSIGNED] = "have the platform sign it",
-        [SM_REASON_CHAIN] = "the whole chain in order, up to the maker's root",
-        [SM_REASON_EXPIRED] = "new certificates, or --as-of within their time",
-        [SM_REASON_REVOKED] = "another machine or key: the maker revoked this one",
-        [SM_REASON_COLLATERAL] = "fetch it anew from the maker, or --as-of within its time",
-        [SM_REASON_BINDING] = "files that belong to one another",
-        [SM_REASON_QE_SIGNATURE] = "the quote, unchanged",
-        [SM_REASON_IDENTITY] = "the endorsements of this very machine",
-        [SM_REASON_TCB] = "update the firmware, then fetch new endorsements",
-        [SM_REASON_TCB_STATUS] = "update firmware and settings as Intel's advisories say",
-        [SM_REASON_RESERVED] = "a build that knows what these bits mean",
-        [SM_REASON_MIGRATION] = "start it without migration",
-        [SM_REASON_VMPL] = "ask for the report at VMPL 0",
-        [SM_REASON_SIGNER] = "a report signed by the chip's own key",
-        [SM_REASON_FLAGS] = "start it without these flags",
-        [SM_REASON_REGISTERS] = "the registers as they were at the quote",
-        [SM_REASON_LOG] = "the event log of the same boot",
-    };
-    return code < SM_COUNT(fixes) && fixes[code] != NULL ? fixes[code] : "other evidence";
-}
-
-static json_t *reasons_json(const struct sm_reasons *why)
+static json_t *reasons_json(const struct sm_reasons *why, uint8_t platform)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < why->n; i++) {
         const struct sm_reason *r = &why->r[i];
+        char fix[SM_FIX_TEXT];
         json_t *o = json_object();
         put_text(o, "reason", sm_reason_name(r->code));
         put_text(o, "field", r->field);
         put_text(o, "got", r->got);
         put_text(o, "wanted", r->want);
-        put_text(o, "fix", fix_of(r->code));
+        sm_reason_fix(r, platform, fix);
+        put_text(o, "fix", fix);
         json_array_append_new(list, o);
     }
     return list;
@@ -319,12 +201,14 @@ static enum sm_err answer(struct cli *c, const struct attest_question *q, enum s
                           const struct sm_claims *claims, const struct sm_reasons *why)
 {
     bool is_pinned = q->path[ROOT] == NULL, is_verified = claims != NULL;
+    char as_of[SM_TIME_TEXT];
     json_t *o = json_object(), *k = is_verified ? claims_json(claims) : json_object();
-    json_t *reasons = reasons_json(why);
+    json_t *reasons = reasons_json(why, q->kind->platform);
     json_object_set_new(o, "verified", json_boolean(is_verified));
     put_text(o, "verdict", !q->is_judged ? "not judged" : e == SM_OK ? "accepted" : "refused");
     put_text(o, "kind", q->kind->name);
-    put_time(o, "as_of", q->now);
+    sm_wall_text(q->now, as_of);
+    put_text(o, "as_of", as_of);
     put_text(o, "root",
              is_pinned ? "pinned" : "GIVEN BY --root: worth what you know of that file");
     json_object_set_new(o, "nonce_compared", json_boolean(q->nonce.n > 0));
@@ -339,7 +223,7 @@ static enum sm_err answer(struct cli *c, const struct attest_question *q, enum s
     if (e != SM_OK) {
         put_text(o, "error", sm_err_name(e));
     }
-    put_u64(o, "exit", (uint64_t)cli_exit_code(e));
+    json_object_set_new(o, "exit", json_integer(cli_exit_code(e)));
     json_object_set_new(o, "claims", k);
     json_object_set_new(o, "reasons", reasons);
     if (c->json) {

@@ -182,12 +182,13 @@ static enum sm_err azure(const struct attest_question *q, struct sm_claims *out,
 #define B(i)  (1u << (i))
 #define INTEL (B(QUOTE) | B(CHAIN) | B(TCB_INFO) | B(QE_IDENTITY) | B(PCK_CRL) | B(ROOT_CRL))
 const struct attest_kind attest_kinds[] = {
-    {"snp", B(REPORT) | B(VEK) | B(CHAIN), B(CRL) | B(ROOT), snp},
-    {"azure", B(REPORT) | B(VEK) | B(CHAIN) | B(QUOTE) | B(SIG) | B(PCRS), B(CRL) | B(ROOT),
-     azure},
-    {"tdx", INTEL, B(ROOT), tdx},
-    {"sgx", INTEL, B(ROOT), sgx},
-    {"tpm", B(QUOTE) | B(SIG) | B(AK) | B(CHAIN) | B(PCRS) | B(ROOT), B(LOG), tpm},
-    {"nitro", B(DOC), B(ROOT), nitro},
+    {"snp", SM_PLATFORM_SNP, B(REPORT) | B(VEK) | B(CHAIN), B(CRL) | B(ROOT), snp},
+    {"azure", SM_PLATFORM_SNP_VTPM, B(REPORT) | B(VEK) | B(CHAIN) | B(QUOTE) | B(SIG) | B(PCRS),
+     B(CRL) | B(ROOT), azure},
+    {"tdx", SM_PLATFORM_TDX, INTEL, B(ROOT), tdx},
+    {"sgx", SM_PLATFORM_SGX, INTEL, B(ROOT), sgx},
+    {"tpm", SM_PLATFORM_TPM, B(QUOTE) | B(SIG) | B(AK) | B(CHAIN) | B(PCRS) | B(ROOT), B(LOG),
+     tpm},
+    {"nitro", SM_PLATFORM_NITRO, B(DOC), B(ROOT), nitro},
 };
 const size_t attest_kinds_n = SM_COUNT(attest_kinds);

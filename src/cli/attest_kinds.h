@@ -46,6 +46,7 @@ struct attest_question {
 
 struct attest_kind {
     const char *name;
+    uint8_t platform;   /* enum sm_platform */
     unsigned must, may; /* bits of enum attest_input */
     enum sm_err (*verify)(const struct attest_question *q, struct sm_claims *out,
                           struct sm_reasons *why);
