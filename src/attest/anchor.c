@@ -2,6 +2,7 @@
 #include "attest/anchor.h"
 
 #include "attest/dev.h"
+#include "attest/endorse.h"
 #include "crypto/hash.h"
 #include "crypto/suite.h"
 
@@ -16,7 +17,6 @@ static void set_grades(struct sm_anchor *a)
 {
     if (a->env == SM_ENV_DEV) {
         a->grade[SM_PLATFORM_SOFTWARE] = 1000;
-        return;
     }
     a->grade[SM_PLATFORM_SNP] = 1000;
     a->grade[SM_PLATFORM_TDX] = 1000;
@@ -98,27 +98,50 @@ enum sm_err sm_record_verify(const struct sm_suite *suite, const struct sm_ancho
     return suite->verify(&key, msg, &sig);
 }
 
-/* The one place that knows which platforms' endorsements this build can check. */
+#ifdef SM_DEV_ROOT
+static enum sm_err software_endorsed(const struct sm_suite *suite, const struct sm_anchor *a,
+                                     struct sm_wall now, struct sm_node_record *rec)
+{
+    struct sm_dev_endorsement e;
+    struct sm_view bytes = sm_view_of(rec->endorsement, rec->endorsement_n);
+    SM_TRY(sm_dev_endorsement_verify(suite, a, now, bytes, &e));
+    if (memcmp(e.sign_key, rec->sign_key, sizeof e.sign_key) != 0) {
+        return SM_E_AUTH;
+    }
+    memcpy(rec->platform_id, e.platform_id, sizeof e.platform_id);
+    return SM_OK;
+}
+#endif
+
+static enum sm_err hardware_endorsed(const struct sm_suite *suite, const struct sm_anchor *a,
+                                     struct sm_wall now, struct sm_node_record *rec)
+{
+    struct sm_endorsement e;
+    struct sm_view bytes = sm_view_of(rec->endorsement, rec->endorsement_n);
+    SM_TRY(sm_endorsement_verify(suite, a, now, bytes, &e));
+    if (e.platform != rec->platform || ((unsigned)e.indexes >> rec->index & 1u) == 0 ||
+        memcmp(e.sign_key, rec->sign_key, sizeof e.sign_key) != 0) {
+        return SM_E_AUTH;
+    }
+    memcpy(rec->platform_id, e.platform_id, sizeof e.platform_id);
+    memcpy(rec->shown_id, e.shown_id, sizeof e.shown_id);
+    return SM_OK;
+}
+
+/* Sets the record's platform_id and shown_id. */
 static enum sm_err endorsement_verify(const struct sm_suite *suite, const struct sm_anchor *a,
-                                      struct sm_wall now, const struct sm_node_record *rec,
-                                      uint8_t out_platform_id[static 32])
+                                      struct sm_wall now, struct sm_node_record *rec)
 {
     if (a->grade[rec->platform] == 0) {
         return SM_E_REFUSED;
     }
-#ifdef SM_DEV_ROOT
-    if (rec->platform == SM_PLATFORM_SOFTWARE && a->env == SM_ENV_DEV) {
-        struct sm_dev_endorsement e;
-        struct sm_view bytes = sm_view_of(rec->endorsement, rec->endorsement_n);
-        SM_TRY(sm_dev_endorsement_verify(suite, a, now, bytes, &e));
-        if (memcmp(e.sign_key, rec->sign_key, sizeof e.sign_key) != 0) {
-            return SM_E_AUTH;
-        }
-        memcpy(out_platform_id, e.platform_id, sizeof e.platform_id);
-        return SM_OK;
+    if (rec->platform != SM_PLATFORM_SOFTWARE) {
+        return hardware_endorsed(suite, a, now, rec);
     }
-#else
-    (void)suite, (void)now, (void)out_platform_id;
+#ifdef SM_DEV_ROOT
+    if (a->env == SM_ENV_DEV) {
+        return software_endorsed(suite, a, now, rec);
+    }
 #endif
     return SM_E_REFUSED;
 }
@@ -131,7 +154,7 @@ enum sm_err sm_node_record_verify(const struct sm_suite *suite, const struct sm_
     struct sm_node_id id;
     SM_TRY(sm_node_record_read(record, &rec));
     SM_TRY(sm_record_verify(suite, a, now, record, SM_RECORD_NODE, rec.sign_key));
-    SM_TRY(endorsement_verify(suite, a, now, &rec, rec.platform_id));
+    SM_TRY(endorsement_verify(suite, a, now, &rec));
     sm_node_id_make(rec.platform_id, rec.index, a->network, &id);
     if (!sm_node_id_eq(&id, &rec.node_id)) {
         return SM_E_AUTH;

@@ -22,6 +22,7 @@
 #include "wire/record.h"
 
 struct sm_suite;
+struct sm_trust;
 
 enum sm_env {
     SM_ENV_DEV = 1,
@@ -42,10 +43,13 @@ struct sm_anchor {
     /* How much an appraised platform is worth as the grade A of trust, in thousandths;
      * 0 refuses the platform. */
     uint16_t grade[SM_PLATFORMS];
+    /* The hardware makers' roots (attest/roots.h).  NULL: the pinned ones, as always outside of
+     * tests; no configuration sets this. */
+    const struct sm_trust *trust;
 };
 
-/* Derive mesh id and network, and set the environment's grades: development takes software
- * alone; production takes the hardware platforms and never software.  INVALID without a root,
+/* Derive mesh id and network, and set the environment's grades: both take the hardware
+ * platforms, development takes software too and production never.  INVALID without a root,
  * with more than SM_ANCHOR_ROOTS_MAX, or with a name that is empty or too long. */
 enum sm_err sm_anchor_make(enum sm_env env, const char *mesh_name, const uint8_t (*roots)[32],
                            size_t n_roots, struct sm_anchor *out) SM_MUST;

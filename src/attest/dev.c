@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "attest/dev.h"
 
+#include "attest/envelope.h"
 #include "base/cbor.h"
 #include "crypto/cose.h"
 
@@ -153,7 +154,11 @@ enum sm_err sm_attest_collect_dev(const struct sm_suite *suite, const struct sm_
     sm_cbor_put_uint(&p, 5);
     sm_cbor_put_bool(&p, true);
     put_uint(&p, 6, now.s);
-    return sign(suite, node, sm_view_str(EVIDENCE_AAD), &p, w);
+    uint8_t msg[MESSAGE_MAX];
+    struct sm_wr m = sm_wr_init(msg, sizeof msg);
+    SM_TRY(sign(suite, node, sm_view_str(EVIDENCE_AAD), &p, &m));
+    struct sm_envelope e = {.part[SM_PART_DEV] = sm_view_of(m.p, m.n)};
+    return sm_envelope_write(&e, w);
 }
 
 /* Debug must say true: there is no other development evidence. */

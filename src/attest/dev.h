@@ -44,13 +44,13 @@ struct sm_dev_platform {
     uint8_t boot_id[SM_BOOT_ID];
 };
 
-/* Evidence for one binding, signed with the node's key.  report_data is computed here: callers
- * have no way to have other bytes signed. */
+/* An envelope with evidence for one binding, signed with the node's key.  report_data is
+ * computed here: callers have no way to have other bytes signed. */
 enum sm_err sm_attest_collect_dev(const struct sm_suite *suite, const struct sm_sign_pair *node,
                                   const struct sm_dev_platform *platform, struct sm_wall now,
                                   const struct sm_binding *binding, struct sm_wr *w) SM_MUST;
 
-/* Pure: MALFORMED or CRYPTO, with the reason. */
+/* The part of the envelope.  Pure: MALFORMED or CRYPTO, with the reason. */
 enum sm_err sm_dev_evidence_verify(const struct sm_suite *suite,
                                    const uint8_t sign_key[static 32], struct sm_view evidence,
                                    struct sm_claims *out, struct sm_reasons *why) SM_MUST;

@@ -2,11 +2,15 @@
 #include "attest/evidence.h"
 
 #include "attest/dev.h"
+#include "attest/endorse.h"
+#include "attest/hardware.h"
+#include "attest/policy.h"
 #include "crypto/hash.h"
 #include "crypto/secret.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 const char *sm_tcb_status_name(enum sm_tcb_status s)
 {
@@ -37,23 +41,83 @@ const char *sm_platform_name(uint8_t platform)
     return platform < SM_PLATFORMS ? names[platform] : "unknown";
 }
 
-/* The one place that knows which platforms this build can check.  There is no fallback. */
-enum sm_err sm_evidence_verify(const struct sm_suite *suite, const struct sm_attester *who,
-                               struct sm_view evidence, struct sm_claims *out,
-                               struct sm_reasons *why)
+struct sm_attester sm_attester_of(const struct sm_node_record *rec)
 {
-    *why = (struct sm_reasons){0};
+    return (struct sm_attester){rec->platform, rec->sign_key, rec->measurement, rec->shown_id};
+}
+
+/* -- verifying --------------------------------------------------------------------------- */
+
+static enum sm_err verify_software(const struct sm_suite *suite, const struct sm_attester *who,
+                                   const struct sm_envelope *e, struct sm_claims *out,
+                                   struct sm_reasons *why)
+{
 #ifdef SM_DEV_ROOT
-    if (who->platform == SM_PLATFORM_SOFTWARE) {
-        return sm_dev_evidence_verify(suite, who->sign_key, evidence, out, why);
+    if (sm_envelope_mask(e) == 1u << SM_PART_DEV) {
+        return sm_dev_evidence_verify(suite, who->sign_key, e->part[SM_PART_DEV], out, why);
     }
+    sm_reasons_add(why, SM_REASON_GRAMMAR, "evidence", "other parts", "development evidence");
+    return SM_E_MALFORMED;
 #else
-    (void)suite, (void)evidence, (void)out;
-#endif
+    (void)suite, (void)e, (void)out;
     sm_reasons_add(why, SM_REASON_PLATFORM, "platform", sm_platform_name(who->platform),
                    "one this build can verify");
     return SM_E_REFUSED;
+#endif
 }
+
+/* A genuine report of another machine is no better than none. */
+static enum sm_err check_shown(const struct sm_attester *who, const struct sm_claims *c,
+                               struct sm_reasons *why)
+{
+    uint8_t shown[32];
+    enum sm_err e =
+        sm_platform_id_hash(c->platform, sm_view_of(c->platform_id, c->platform_id_n), shown);
+    if (e != SM_OK) {
+        sm_reasons_add(why, SM_REASON_IDENTITY, "platform id", "none", "the endorsed one");
+        return SM_E_REFUSED;
+    }
+    if (!sm_secret_eq(shown, who->shown_id, sizeof shown)) {
+        sm_reasons_add_hex(why, SM_REASON_IDENTITY, "platform id", sm_view_of(shown, 32),
+                           sm_view_of(who->shown_id, 32));
+        return SM_E_REFUSED;
+    }
+    return SM_OK;
+}
+
+static enum sm_err verify_hardware(const struct sm_anchor *a, struct sm_wall now,
+                                   const struct sm_attester *who, const struct sm_envelope *e,
+                                   struct sm_claims *out, struct sm_reasons *why)
+{
+    struct sm_trust pinned;
+    struct sm_claims claims;
+    sm_trust_pinned(&pinned);
+    SM_TRY(sm_hw_evidence_verify(a->trust != NULL ? a->trust : &pinned, now, who->platform, e,
+                                 &claims, why));
+    SM_TRY(check_shown(who, &claims, why));
+    *out = claims;
+    return SM_OK;
+}
+
+/* There is no fallback: what the record says is what is checked. */
+enum sm_err sm_evidence_verify(const struct sm_suite *suite, const struct sm_anchor *a,
+                               struct sm_wall now, const struct sm_attester *who,
+                               struct sm_view evidence, struct sm_claims *out,
+                               struct sm_reasons *why)
+{
+    struct sm_envelope envelope;
+    *why = (struct sm_reasons){0};
+    enum sm_err e = sm_envelope_read(evidence, &envelope);
+    if (e != SM_OK) {
+        sm_reasons_add(why, SM_REASON_GRAMMAR, "evidence", sm_err_words(e), "an envelope");
+        return e;
+    }
+    return who->platform == SM_PLATFORM_SOFTWARE
+               ? verify_software(suite, who, &envelope, out, why)
+               : verify_hardware(a, now, who, &envelope, out, why);
+}
+
+/* -- appraising -------------------------------------------------------------------------- */
 
 /* Equal, and said at all: a length of 0 matches nothing. */
 static bool appraise_bytes(enum sm_reason_code code, const char *field, struct sm_view got,
@@ -97,6 +161,51 @@ static void appraise_time(const struct sm_claims *c, struct sm_wall now, struct 
     sm_reasons_add(why, SM_REASON_TIME, "issued_at", got, want);
 }
 
+/* MEASUREMENT has 48 bytes, MRENCLAVE 32: a record holds it with zeros behind. */
+static struct sm_view wanted_measurement(const struct sm_attester *who,
+                                         const struct sm_claims *c)
+{
+    static const uint8_t zero[48];
+    size_t n = c->measurement_n <= 48 ? c->measurement_n : 48;
+    return sm_view_of(who->measurement,
+                      memcmp(who->measurement + n, zero, 48 - n) == 0 ? n : 48);
+}
+
+/* Hardware is held to the policy that production starts from; the measurement is the record's
+ * word, which the platform must bear out. */
+static void appraise_hardware(struct sm_wall now, const struct sm_attester *who,
+                              const struct sm_claims *c,
+                              const uint8_t report_data[static SM_REPORT_DATA],
+                              struct sm_reasons *why)
+{
+    struct sm_hw_policy p;
+    struct sm_view want = wanted_measurement(who, c);
+    struct sm_value measurement = {.n = (uint8_t)want.n};
+    memcpy(measurement.b, want.p, want.n);
+    sm_hw_policy_default(&p);
+    p.measurements = (struct sm_values){.v = &measurement, .n = 1};
+    p.needs_crl = c->platform == SM_PLATFORM_SNP || c->platform == SM_PLATFORM_SNP_VTPM;
+    (void)!sm_hw_appraise(&p, c, report_data, now, why); /* the caller counts reasons */
+}
+
+static void appraise_software(const struct sm_anchor *a, struct sm_wall now,
+                              const struct sm_attester *who, const struct sm_claims *c,
+                              const uint8_t report_data[static SM_REPORT_DATA],
+                              struct sm_reasons *why)
+{
+    if (a->env != SM_ENV_DEV && !c->is_hw_rooted) {
+        sm_reasons_add(why, SM_REASON_NOT_HARDWARE, "hw_rooted", "false", "true");
+    }
+    if (a->env != SM_ENV_DEV && c->is_debug) {
+        sm_reasons_add(why, SM_REASON_DEBUG, "debug", "true", "false");
+    }
+    (void)sm_appraise_report_data(c, report_data, why);
+    (void)appraise_bytes(SM_REASON_MEASUREMENT, "measurement",
+                         sm_view_of(c->measurement, c->measurement_n),
+                         sm_view_of(who->measurement, 48), why);
+    appraise_time(c, now, why);
+}
+
 enum sm_err sm_appraise(const struct sm_anchor *a, struct sm_wall now,
                         const struct sm_attester *who, const struct sm_claims *claims,
                         const uint8_t report_data[static SM_REPORT_DATA],
@@ -107,17 +216,11 @@ enum sm_err sm_appraise(const struct sm_anchor *a, struct sm_wall now,
         sm_reasons_add(why, SM_REASON_PLATFORM, "platform", sm_platform_name(claims->platform),
                        a->env == SM_ENV_PROD ? "snp, tdx or tpm" : "software");
     }
-    if (a->env != SM_ENV_DEV && !claims->is_hw_rooted) {
-        sm_reasons_add(why, SM_REASON_NOT_HARDWARE, "hw_rooted", "false", "true");
+    if (claims->platform == SM_PLATFORM_SOFTWARE) {
+        appraise_software(a, now, who, claims, report_data, why);
+    } else {
+        appraise_hardware(now, who, claims, report_data, why);
     }
-    if (a->env != SM_ENV_DEV && claims->is_debug) {
-        sm_reasons_add(why, SM_REASON_DEBUG, "debug", "true", "false");
-    }
-    (void)sm_appraise_report_data(claims, report_data, why);
-    (void)appraise_bytes(SM_REASON_MEASUREMENT, "measurement",
-                         sm_view_of(claims->measurement, claims->measurement_n),
-                         sm_view_of(who->measurement, 48), why);
-    appraise_time(claims, now, why);
     return why->n == before ? SM_OK : SM_E_REFUSED;
 }
 
@@ -126,10 +229,10 @@ enum sm_err sm_evidence_check(const struct sm_suite *suite, const struct sm_anch
                               const struct sm_binding *binding, struct sm_view evidence,
                               struct sm_claims *out, struct sm_reasons *why)
 {
-    struct sm_attester who = {peer->platform, peer->sign_key, peer->measurement};
+    struct sm_attester who = sm_attester_of(peer);
     struct sm_claims claims;
     uint8_t rd[SM_REPORT_DATA];
-    SM_TRY(sm_evidence_verify(suite, &who, evidence, &claims, why));
+    SM_TRY(sm_evidence_verify(suite, a, now, &who, evidence, &claims, why));
     sm_binding_report_data(binding, rd);
     SM_TRY(sm_appraise(a, now, &who, &claims, rd, why));
     *out = claims;

@@ -99,7 +99,8 @@ struct sm_claims {
     bool is_debug;
     bool is_migratable;
     bool is_hw_rooted;
-    bool has_issued_at; /* some platforms have no clock: binding is their freshness */
+    bool is_epoch_bound; /* the hardware signed a key, and that key this session */
+    bool has_issued_at;  /* some platforms have no clock: binding is their freshness */
     struct sm_wall issued_at;
     bool has_crl; /* the maker's revocation list was there and says nothing against it */
     struct sm_wall not_after; /* the earliest end of what it was checked against; 0: none */
@@ -122,11 +123,16 @@ struct sm_claims {
 struct sm_attester {
     uint8_t platform;
     const uint8_t *sign_key;    /* 32 */
-    const uint8_t *measurement; /* 48 */
+    const uint8_t *measurement; /* 48; of a shorter one the rest is zero */
+    const uint8_t *shown_id;    /* 32: the endorsed hash of what the platform shows as its id */
 };
+struct sm_attester sm_attester_of(const struct sm_node_record *rec);
 
-/* Clears why first, then adds to it. */
-enum sm_err sm_evidence_verify(const struct sm_suite *suite, const struct sm_attester *who,
+/* Read an envelope, check everything in it up to the anchor's roots, and that it is of this
+ * attester's platform: the kind the record says, and the very one that a root endorsed.  Clears
+ * why first, then adds to it. */
+enum sm_err sm_evidence_verify(const struct sm_suite *suite, const struct sm_anchor *a,
+                               struct sm_wall now, const struct sm_attester *who,
                                struct sm_view evidence, struct sm_claims *out,
                                struct sm_reasons *why) SM_MUST;
 

@@ -12,12 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SEND_BATCH      65536u /* sealed for one SEND, so that control waits no longer */
-#define PINGS_KEPT      4u
-#define PINGS_MISSED    3u
-#define KEY_STOP        2u    /* times the limit of a key at which its receiver gives up */
-#define REKEY_LATE      3u    /* times the interval without REKEY: likewise */
-#define PROVING_CONTROL 8192u /* control that may wait before the tunnel is up */
+#define SEND_BATCH   65536u /* sealed for one SEND, so that control waits no longer */
+#define PINGS_KEPT   4u
+#define PINGS_MISSED 3u
+#define KEY_STOP     2u /* times the limit of a key at which its receiver gives up */
+#define REKEY_LATE   3u /* times the interval without REKEY: likewise */
+#define PROVING_CONTROL                                                                        \
+    (SM_TFRAME_EVIDENCE_MAX + 8192u) /* control that may wait before the tunnel is up */
 
 enum state {
     NEW,
@@ -585,6 +586,17 @@ static size_t head_bytes(const struct sm_tunnel *t)
     return t->state == HANDSHAKE ? SM_HAND_HEAD : SM_TFRAME_HEAD;
 }
 
+/* Only evidence may be long before the peer is proven. */
+static size_t payload_max(const struct sm_tunnel *t, const uint8_t *head)
+{
+    if (t->state == UP) {
+        return SM_TFRAME_PAYLOAD_MAX;
+    }
+    return t->state == PEER_EVIDENCE && head[SM_TFRAME_TYPE_AT] == SM_TFRAME_EVIDENCE
+               ? SM_TFRAME_EVIDENCE_MAX
+               : SM_TFRAME_PROVING_MAX;
+}
+
 /* How long the message is whose whole head is at p. */
 static enum sm_err message_bytes(const struct sm_tunnel *t, const uint8_t *p, size_t *out)
 {
@@ -595,8 +607,7 @@ static enum sm_err message_bytes(const struct sm_tunnel *t, const uint8_t *p, si
         return SM_OK;
     }
     struct sm_tframe f;
-    SM_TRY(
-        sm_tframe_read(p, t->state == UP ? SM_TFRAME_PAYLOAD_MAX : SM_TFRAME_EVIDENCE_MAX, &f));
+    SM_TRY(sm_tframe_read(p, payload_max(t, p), &f));
     *out = SM_TFRAME_HEAD + f.n;
     return SM_OK;
 }

@@ -10,6 +10,7 @@
 #include "os/secretmem.h"
 #include "proc/child_common.h"
 #include "proc/identity.h"
+#include "wire/frame.h"
 #include "wire/linkstate.h"
 #include "wire/provider.h"
 #include "wire/sign.h"
@@ -19,9 +20,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#define RECORD_S_MAX   (25u * 3600u) /* a day, and an hour for clocks and renewal */
-#define ENDPOINT_S     (12u * 3600u) /* net renews clients', a SEE its own, after half of it */
-#define EVIDENCE_BYTES 1024u
+#define RECORD_S_MAX (25u * 3600u) /* a day, and an hour for clocks and renewal */
+#define ENDPOINT_S   (12u * 3600u) /* net renews clients', a SEE its own, after half of it */
 
 struct keys {
     struct sm_self *self;
@@ -160,7 +160,7 @@ static void answer(struct keys *k, struct sm_ipc *ch, const struct sm_ipc_msg *m
 
 static void on_sign(struct keys *k, struct sm_ipc *ch, const struct sm_ipc_msg *m)
 {
-    uint8_t bytes[EVIDENCE_BYTES];
+    uint8_t bytes[SM_EVIDENCE_MAX];
     struct sm_wr w = sm_wr_init(bytes, sizeof bytes);
     struct sm_sign_request req;
     enum sm_err e = sm_sign_request_read(m->body, &req);

@@ -82,6 +82,7 @@ void sm_admit_write(const struct sm_cookie *c, uint64_t nonce, struct sm_wr *w);
 /* -- sealed ------------------------------------------------------------------------------ */
 
 #define SM_TFRAME_HEAD        16u
+#define SM_TFRAME_TYPE_AT     4u /* in the head */
 #define SM_TFRAME_TAG         16u
 #define SM_TFRAME_ALIGN       16u
 #define SM_TFRAME_PAYLOAD_MAX 65536u
@@ -120,8 +121,13 @@ void sm_tframe_write(const struct sm_tframe *f, uint8_t out[static SM_TFRAME_HEA
 
 /* -- what frames carry -------------------------------------------------- */
 
-#define SM_EVIDENCE_MAX        1024u
-#define SM_TFRAME_EVIDENCE_MAX 2048u /* longest payload before the peer is proven */
+/* One envelope (attest/envelope.h): a TDX quote with all that Intel says of it has 30 KiB, and
+ * lists of revoked certificates grow. */
+#define SM_EVIDENCE_MAX 61440u
+/* Longest payloads before the peer is proven: of EVIDENCE, and of any other frame.  64
+ * strangers, 24 of one address, may fill one EVIDENCE each (proc/net_int.h): 4 MiB. */
+#define SM_TFRAME_EVIDENCE_MAX 63488u
+#define SM_TFRAME_PROVING_MAX  2048u
 
 /* lease_seq u64, record (u16 n), evidence (u16 n <= SM_EVIDENCE_MAX) */
 struct sm_evidence_frame {

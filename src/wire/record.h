@@ -122,8 +122,9 @@ struct sm_node_record {
     struct sm_net_addr addrs[SM_NODE_ADDRS_MAX];
     uint16_t endorsement_n;
     uint8_t endorsement[SM_NODE_ENDORSEMENT_MAX];
-    /* Not on the wire: sm_node_record_verify takes it from the endorsement. */
-    uint8_t platform_id[32];
+    /* Not on the wire: sm_node_record_verify takes them from the endorsement.  Live evidence
+     * must show shown_id; it is zero for software. */
+    uint8_t platform_id[32], shown_id[32];
 };
 
 /* Parse a whole record; the signature is present but not checked, platform_id is zero. */
