@@ -29,7 +29,7 @@ static size_t queue_n;
 static struct sm_mono now;
 static uint32_t asked_n, ended_n;
 static bool is_wicked; /* an end lies: its bodies prove nothing */
-static uint8_t body[40000];
+static uint8_t body[40000], strange[256];
 
 static void host_make(unsigned i)
 {
@@ -92,10 +92,32 @@ static void drain(void)
     }
 }
 
+/* Send a datagram, or find that there is no session yet. */
+static void beat(uint8_t arg)
+{
+    unsigned from = arg & 1;
+    struct flying f = {.to = (uint8_t)(1 - from), .slot = arg / 2 % SM_HOST_SLOTS};
+    struct sm_view packet;
+    if (sm_host_datagram(host[from], now, id[1 - from].addr, id[1 - from].dh.pub.b, f.slot, 7,
+                         f.p + SM_HOST_DATAGRAM_FRONT, arg, &packet) == SM_OK &&
+        queue_n < QUEUE) {
+        assert(packet.p == f.p);
+        f.n = packet.n;
+        queue[queue_n++] = f;
+    }
+}
+
 static void deliver(struct flying *f)
 {
     struct sm_wall wall = {KIT_NOW.s + now.ns / SM_S(1).ns};
-    sm_host_packet(host[f->to], now, wall, id[1 - f->to].addr, f->slot, sm_view_of(f->p, f->n));
+    static const uint8_t zeros[256];
+    struct sm_host_datagram d;
+    struct flying copy = *f; /* a datagram is opened where it lies */
+    sm_host_packet(host[f->to], now, wall, id[1 - f->to].addr, f->slot,
+                   sm_view_of(copy.p, copy.n));
+    if (sm_host_datagram_take(host[f->to], &d) && !is_wicked) {
+        assert(d.service == 7 && d.n < sizeof zeros && memcmp(d.p, zeros, d.n) == 0);
+    }
 }
 
 static void wait(struct sm_dur span)
@@ -114,8 +136,9 @@ static void wait(struct sm_dur span)
     now = end;
 }
 
-/* Seal the bytes as host `from` would, under a number it will not use. */
-static void wicked(unsigned from, struct sm_view plain)
+/* Seal the bytes as host `from` would, under a number it will not use, as a frame or a
+ * datagram. */
+static void wicked(unsigned from, bool is_datagram, struct sm_view plain)
 {
     static uint64_t number;
     for (uint32_t i = 0; i < 4; i++) {
@@ -126,7 +149,9 @@ static void wicked(unsigned from, struct sm_view plain)
         is_wicked = true;
         struct flying f = {.to = (uint8_t)(1 - from)};
         struct sm_frag_head head = {
-            .type = SM_FRAG_DATA_SEALED, .session = s->remote_id, .number = 1000000 + number++};
+            .type = is_datagram ? SM_FRAG_DATAGRAM : SM_FRAG_DATA_SEALED,
+            .session = s->remote_id,
+            .number = (is_datagram ? SM_FRAG_DATAGRAM_BIT : 0) | (1000000 + number++)};
         sm_frag_head_write(&head, f.p);
         enum sm_err err = sm_aead_seal(&s->tx, head.number, sm_view_of(f.p, SM_FRAG_HEAD),
                                        plain, f.p + SM_FRAG_HEAD);
@@ -153,7 +178,10 @@ static void step(struct sm_rd *r)
     uint8_t op = sm_rd_u8(r), arg = sm_rd_u8(r);
     struct flying *f = queue_n > 0 ? &queue[arg % queue_n] : NULL;
     struct sm_view script = {0};
-    switch (op % 10) {
+    switch (op % 11) {
+    case 10:
+        beat(arg);
+        break;
     case 0:
         ask(arg);
         break;
@@ -161,7 +189,7 @@ static void step(struct sm_rd *r)
     case 2: /* deliver twice */
         if (f != NULL) {
             deliver(f);
-            if (op % 10 == 1) {
+            if (op % 11 == 1) {
                 *f = queue[--queue_n];
             }
         }
@@ -178,11 +206,13 @@ static void step(struct sm_rd *r)
         break;
     case 5: /* bytes out of nowhere */
         script = sm_rd_view(r, r->left.n < arg ? r->left.n : arg);
-        sm_host_packet(host[arg & 1], now, KIT_NOW, id[1 - (arg & 1)].addr, arg % 4, script);
+        memcpy(strange, script.p, script.n);
+        sm_host_packet(host[arg & 1], now, KIT_NOW, id[1 - (arg & 1)].addr, arg % 4,
+                       sm_view_of(strange, script.n));
         break;
     case 6:
         script = sm_rd_view(r, r->left.n < arg ? r->left.n : arg);
-        wicked(arg & 1, script);
+        wicked(arg & 1, op >= 128, script);
         break;
     case 7:
         sm_host_paths(host[arg & 1], now, id[1 - (arg & 1)].addr.node, arg / 2 % 5);

@@ -6,7 +6,7 @@
 #include "passport_kit.h"
 
 enum { WORLD_HOSTS = 3, WORLD_PACKETS = 8192, WORLD_RESPONSES = 512, SERVICE_ECHO = 1 };
-enum { SERVICE_LENGTH = 2, SERVICE_SILENT = 3 };
+enum { SERVICE_LENGTH = 2, SERVICE_SILENT = 3, SERVICE_BEAT = 4 };
 
 struct world_packet {
     struct sm_mono at;
@@ -46,6 +46,8 @@ struct world {
     bool slot_absent[SM_HOST_SLOTS]; /* the sender is told */
     bool is_changing;                /* one bit of every packet that carries data */
     uint64_t silent_handle;
+    uint64_t datagrams; /* taken, of service SERVICE_BEAT */
+    uint8_t datagram[64];
     void (*watch)(struct world *w, uint32_t from, const struct sm_host_out *out);
 };
 
@@ -267,6 +269,11 @@ static inline bool world_step(struct world *w, struct sm_mono end)
     }
     struct sm_wall wall = {KIT_NOW.s + w->now.ns / SM_S(1).ns};
     sm_host_packet(w->host[p.to], w->now, wall, p.from, p.slot, sm_view_of(p.p, p.n));
+    struct sm_host_datagram d;
+    if (sm_host_datagram_take(w->host[p.to], &d)) {
+        w->datagrams += d.service == SERVICE_BEAT;
+        memcpy(w->datagram, d.p, d.n < sizeof w->datagram ? d.n : sizeof w->datagram);
+    }
     free(p.p);
     world_drain(w, p.to);
     return true;

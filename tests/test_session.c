@@ -643,6 +643,125 @@ static void frames_have_one_encoding(void)
     T_ERR(sm_frame_read(sm_view_of(plain, 32 + 16384), &f), SM_E_MALFORMED);
 }
 
+#ifdef SM_DEV_ROOT
+static uint8_t room[SM_HOST_DATAGRAM_FRONT + SM_HOST_DATAGRAM_MAX + 1 + SM_HOST_DATAGRAM_BACK];
+
+static uint32_t beat_at; /* the place of the last one's packet */
+
+static enum sm_err beat(uint32_t from, uint32_t to, uint8_t slot, size_t n)
+{
+    struct sm_view packet;
+    SM_TRY(sm_host_datagram(w.host[from], w.now, w.id[to].addr, w.id[to].dh.pub.b, slot,
+                            SERVICE_BEAT, room + SM_HOST_DATAGRAM_FRONT, n, &packet));
+    struct sm_host_out out = {.kind = SM_HOST_PACKET};
+    out.packet.dst = w.id[to].addr;
+    out.packet.slot = slot;
+    out.packet.bytes = packet;
+    beat_at = w.packet_n;
+    world_send(&w, from, &out);
+    world_drain(&w, from);
+    return SM_OK;
+}
+
+static void beats_begin(const struct sm_suite *suite)
+{
+    begin(suite);
+    T_ERR(beat(0, 1, 0, 40), SM_E_STATE);
+    world_drain(&w, 0);
+    world_run(&w, SM_S(1));
+}
+
+static void datagrams_of_every_length_open_as_they_were(void)
+{
+    static const size_t sizes[] = {0, 1, 10, 1400, 65535, SM_HOST_DATAGRAM_MAX};
+    beats_begin(sm_suite_real());
+    for (size_t i = 0; i < SM_COUNT(sizes); i++) {
+        memset(room, 0, sizeof room);
+        memcpy(room + SM_HOST_DATAGRAM_FRONT, body, sizes[i] < 64 ? sizes[i] : 64);
+        T_OK(beat(0, 1, (uint8_t)(i % SM_HOST_SLOTS), sizes[i]));
+        world_run(&w, SM_MS(100));
+        T_EQ(w.datagrams, i + 1);
+        size_t n = sizes[i] < 64 ? sizes[i] : 64;
+        T_MEM(w.datagram, n, body, n);
+    }
+    T_OK(beat(1, 0, 0, 5)); /* the other side uses the same session */
+    world_run(&w, SM_MS(100));
+    T_EQ(w.datagrams, SM_COUNT(sizes) + 1);
+    T_ERR(beat(0, 1, 0, SM_HOST_DATAGRAM_MAX + 1), SM_E_LIMIT);
+    T_ERR(beat(0, 1, SM_HOST_SLOTS, 1), SM_E_INVALID);
+    T_ERR(beat(0, 0, 0, 1), SM_E_INVALID);
+    world_done(&w);
+}
+
+static void a_datagram_is_taken_once_and_a_changed_one_never(void)
+{
+    beats_begin(sm_suite_real());
+    w.double_pm = 1000;
+    for (unsigned i = 0; i < 100; i++) {
+        T_OK(beat(0, 1, (uint8_t)(i % SM_HOST_SLOTS), 100));
+    }
+    world_run(&w, SM_S(1));
+    T_EQ(w.datagrams, 100);
+    struct sm_host_stats st;
+    sm_host_stats(w.host[1], &st);
+    T_EQ(st.datagrams_received, 100);
+    T_TRUE(st.refused_replays >= 100);
+    w.double_pm = 0;
+    for (unsigned i = 0; i < 200; i++) {
+        T_OK(beat(0, 1, 0, 30));
+        struct world_packet *k = &w.packet[beat_at];
+        k->p[sm_rng_below(&w.rng, k->n)] ^= (uint8_t)(1u << sm_rng_below(&w.rng, 8));
+        world_run(&w, SM_MS(100));
+    }
+    T_EQ(w.datagrams, 100);
+    world_done(&w);
+}
+
+static void datagrams_and_requests_do_not_disturb_each_other(void)
+{
+    beats_begin(sm_suite_sim());
+    w.loss_pm = 50;
+    uint64_t id = 0;
+    T_OK(world_ask(&w, 0, 1, SERVICE_ECHO, sm_view_of(body, 1 << 20), SM_S(20), &id));
+    for (unsigned i = 0; i < 3000; i++) {
+        T_OK(beat(0, 1, 0, 100));
+        world_run(&w, SM_US(100));
+    }
+    T_TRUE(world_until(&w, 1, SM_S(20)));
+    T_EQ(w.response[0].err, SM_OK);
+    T_TRUE(w.datagrams > 2500 && w.datagrams < 3000);
+    world_done(&w);
+}
+
+static void a_slot_that_swallows_datagrams_is_reported(void)
+{
+    beats_begin(sm_suite_sim());
+    w.slot_dead[1] = true;
+    for (unsigned i = 0; i < 20; i++) {
+        T_OK(beat(0, 1, 1, 100));
+        world_run(&w, SM_MS(50));
+    }
+    T_TRUE(w.reported_lost[1] > 0);
+    T_EQ(w.reported_lost[0], 0);
+    world_done(&w);
+}
+
+static void keys_change_while_datagrams_flow(void)
+{
+    beats_begin(sm_suite_sim());
+    struct sm_host_stats before, after;
+    sm_host_stats(w.host[0], &before);
+    for (unsigned i = 0; i < 400; i++) {
+        T_OK(beat(0, 1, 0, 100));
+        world_run(&w, SM_S(1));
+    }
+    sm_host_stats(w.host[0], &after);
+    T_TRUE(after.handshakes >= before.handshakes + 3);
+    T_EQ(w.datagrams, 400);
+    world_done(&w);
+}
+#endif
+
 int main(int argc, char **argv)
 {
     static const struct t_case cases[] = {
@@ -669,6 +788,11 @@ int main(int argc, char **argv)
         T_CASE(a_forged_reset_kills_nothing),
         T_CASE(both_may_open_at_once_and_ask_both_ways),
         T_CASE(keys_change_while_requests_go_on),
+        T_CASE(datagrams_of_every_length_open_as_they_were),
+        T_CASE(a_datagram_is_taken_once_and_a_changed_one_never),
+        T_CASE(datagrams_and_requests_do_not_disturb_each_other),
+        T_CASE(a_slot_that_swallows_datagrams_is_reported),
+        T_CASE(keys_change_while_datagrams_flow),
         T_CASE(the_same_seed_gives_the_same_packets),
         T_CASE(garbage_is_counted_and_dropped),
 #endif

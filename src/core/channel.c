@@ -15,16 +15,19 @@ void sm_channel_done(struct sm_channel *c)
     sm_aead_done(&c->aead);
 }
 
-void sm_channel_compose(uint8_t *p, uint8_t type, struct sm_view payload)
+void sm_channel_compose2(uint8_t *p, uint8_t type, struct sm_view a, struct sm_view b)
 {
-    size_t n = sm_tframe_bytes(payload.n) - SM_TFRAME_HEAD;
-    size_t padding = n - SM_TFRAME_TAG - payload.n;
+    size_t n = sm_tframe_bytes(a.n + b.n) - SM_TFRAME_HEAD;
+    size_t padding = n - SM_TFRAME_TAG - a.n - b.n;
     sm_tframe_write(
         &(struct sm_tframe){.n = (uint32_t)n, .type = type, .padding = (uint8_t)padding}, p);
-    if (payload.n > 0) {
-        memcpy(p + SM_TFRAME_HEAD, payload.p, payload.n);
+    if (a.n > 0) {
+        memcpy(p + SM_TFRAME_HEAD, a.p, a.n);
     }
-    memset(p + SM_TFRAME_HEAD + payload.n, 0, padding);
+    if (b.n > 0) {
+        memcpy(p + SM_TFRAME_HEAD + a.n, b.p, b.n);
+    }
+    memset(p + SM_TFRAME_HEAD + a.n + b.n, 0, padding);
 }
 
 size_t sm_channel_composed(const uint8_t *p)

@@ -25,8 +25,13 @@ enum sm_err sm_channel_init(struct sm_channel *c, const struct sm_suite *suite,
                             enum sm_aead_kind kind, const struct sm_secret32 *key) SM_MUST;
 void sm_channel_done(struct sm_channel *c);
 
-/* Put type and payload where a frame will be sealed: sm_tframe_bytes(payload.n) bytes at p. */
-void sm_channel_compose(uint8_t *p, uint8_t type, struct sm_view payload);
+/* Put type and payload, which is a and then b, where a frame will be sealed: at p, in
+ * sm_tframe_bytes(a.n + b.n) bytes. */
+void sm_channel_compose2(uint8_t *p, uint8_t type, struct sm_view a, struct sm_view b);
+static inline void sm_channel_compose(uint8_t *p, uint8_t type, struct sm_view payload)
+{
+    sm_channel_compose2(p, type, payload, (struct sm_view){0});
+}
 
 /* Bytes of the composed frame at p. */
 size_t sm_channel_composed(const uint8_t *p);

@@ -515,10 +515,10 @@ static bool next_own_sign(struct sm_node *n, struct sm_action *out)
     if (body.n == 0) {
         return false;
     }
-    struct sm_wr w = sm_wr_init(n->packet, sizeof n->packet);
+    struct sm_wr w = sm_wr_init(n->request, sizeof n->request);
     sm_sign_record_write(body, &w);
     *out = (struct sm_action){
-        .kind = SM_ACT_SIGN, .token = token, .bytes = sm_view_of(n->packet, w.n)};
+        .kind = SM_ACT_SIGN, .token = token, .bytes = sm_view_of(n->request, w.n)};
     return true;
 }
 

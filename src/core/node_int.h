@@ -134,7 +134,7 @@ struct sm_node {
     bool has_direct;
     /* Records and sign requests handed out in an action. */
     struct sm_buf out;
-    uint8_t packet[SM_PACKET_MAX];
+    uint8_t request[SM_NODE_RECORD_MAX + 16]; /* to sign one of our records */
 
     struct paths_note paths[NODE_SEEN];
     struct slot_note slots[NODE_SEEN];

@@ -54,11 +54,11 @@ static enum sm_err make_room(struct sm_outq *q, size_t n)
     return SM_OK;
 }
 
-enum sm_err sm_outq_push(struct sm_outq *q, uint8_t type, struct sm_view payload)
+enum sm_err sm_outq_push2(struct sm_outq *q, uint8_t type, struct sm_view a, struct sm_view b)
 {
-    size_t n = sm_tframe_bytes(payload.n);
+    size_t n = sm_tframe_bytes(a.n + b.n);
     SM_TRY(make_room(q, n));
-    sm_channel_compose(q->p + q->n, type, payload);
+    sm_channel_compose2(q->p + q->n, type, a, b);
     q->n += n;
     return SM_OK;
 }

@@ -17,7 +17,13 @@ struct sm_outq {
 void sm_outq_init(struct sm_outq *q, size_t max);
 void sm_outq_done(struct sm_outq *q);
 void sm_outq_clear(struct sm_outq *q);
-enum sm_err sm_outq_push(struct sm_outq *q, uint8_t type, struct sm_view payload) SM_MUST;
+/* One frame of two parts. */
+enum sm_err sm_outq_push2(struct sm_outq *q, uint8_t type, struct sm_view a,
+                          struct sm_view b) SM_MUST;
+static inline enum sm_err sm_outq_push(struct sm_outq *q, uint8_t type, struct sm_view payload)
+{
+    return sm_outq_push2(q, type, payload, (struct sm_view){0});
+}
 uint8_t *sm_outq_front(const struct sm_outq *q); /* NULL when empty */
 void sm_outq_take(struct sm_outq *q, size_t n);
 static inline size_t sm_outq_bytes(const struct sm_outq *q)

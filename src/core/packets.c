@@ -118,18 +118,17 @@ static void send_over(struct sm_node *n, uint32_t ep, struct sm_addr dst, uint8_
                           .src_ep = ep,
                           .dst_ep = dst.ep};
     memcpy(p.hops, path->hops, path->n * sizeof p.hops[0]);
-    struct sm_wr w = sm_wr_init(n->packet, sizeof n->packet);
-    struct sm_view bytes;
+    uint8_t head[SM_PACKET_HEADER_MAX];
+    struct sm_wr w = sm_wr_init(head, sizeof head);
     if (l == NULL || sm_packet_head_write(&p, &w) != SM_OK) {
         fail(n, ep, dst, slot);
         return;
     }
-    sm_wr_view(&w, payload);
-    if (sm_wr_done(&w, &bytes) != SM_OK) {
+    if (payload.n > SM_PACKET_PAYLOAD_MAX) {
         n->stats.dropped_malformed++;
         return;
     }
-    if (sm_tunnel_send(l->tunnel, SM_TUNNEL_PACKET, bytes) != SM_OK) {
+    if (sm_tunnel_send2(l->tunnel, SM_TUNNEL_PACKET, sm_view_of(head, w.n), payload) != SM_OK) {
         n->stats.dropped_queue++;
         return;
     }

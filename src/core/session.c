@@ -218,10 +218,12 @@ void sm_host_packet(struct sm_host *h, struct sm_mono now, struct sm_wall wall,
 {
     take_back(h);
     h->now = now;
+    h->datagram.p = NULL;
     struct sm_frag_head head;
     struct sm_view body;
-    if (payload.n > SM_FRAG_PACKET_MAX || slot >= SM_HOST_SLOTS ||
-        sm_frag_head_read(payload, &head, &body) != SM_OK) {
+    if (slot >= SM_HOST_SLOTS || sm_frag_head_read(payload, &head, &body) != SM_OK ||
+        payload.n > (head.type == SM_FRAG_DATAGRAM ? (size_t)SM_FRAG_DATAGRAM_PACKET_MAX
+                                                   : (size_t)SM_FRAG_PACKET_MAX)) {
         h->stats.refused_packets++;
         return;
     }
@@ -235,6 +237,9 @@ void sm_host_packet(struct sm_host *h, struct sm_mono now, struct sm_wall wall,
         break;
     case SM_FRAG_DATA_SEALED:
         sm_session_recv_data(h, src, &head, payload);
+        break;
+    case SM_FRAG_DATAGRAM:
+        sm_session_recv_datagram(h, src, &head, payload);
         break;
     case SM_FRAG_RESET:
         sm_session_recv_reset(h, src, &head);
@@ -383,10 +388,11 @@ static enum sm_err tables_make(struct sm_host *h)
     h->peers = calloc(c->sessions, sizeof *h->peers);
     h->sessions = calloc(c->sessions, sizeof *h->sessions);
     h->sent = calloc((size_t)c->sessions * RING, sizeof *h->sent);
+    h->datagrams_seen = calloc(c->sessions, sizeof *h->datagrams_seen);
     h->messages = calloc(c->messages, sizeof *h->messages);
     h->asked = calloc(c->requests, sizeof *h->asked);
     if (h->peers == NULL || h->sessions == NULL || h->sent == NULL || h->messages == NULL ||
-        h->asked == NULL) {
+        h->asked == NULL || h->datagrams_seen == NULL) {
         return SM_E_NOMEM;
     }
     for (uint32_t i = 0; i < c->messages; i++) {
@@ -440,6 +446,7 @@ void sm_host_free(struct sm_host *h)
     free(h->peers);
     free(h->sessions);
     free(h->sent);
+    free(h->datagrams_seen);
     free(h->messages);
     free(h->asked);
     sm_wipe(h, sizeof *h);

@@ -22,6 +22,8 @@
  *     receiver lost its memory is the caller's matter.
  *   - Delivery: a request is handed over at most once while the receiver remembers; its answer
  *     arrives at most once.  Order between requests is not kept.
+ *   - Datagrams go beside: each is sealed where it lies and is a packet at once, or is not
+ *     taken.  Nothing is queued, acknowledged or sent again, and none is handed over twice.
  *
  * Memory:  everything is allocated in sm_host_new, but for the cipher contexts OpenSSL makes
  *          with a session.  Messages live in one pool of cfg.pool_bytes.
@@ -43,7 +45,8 @@ enum sm_service {
     SM_SERVICE_DHT = 1,
     SM_SERVICE_STORE = 2,
     SM_SERVICE_SEE = 3,
-    SM_SERVICE_UNIT = 4
+    SM_SERVICE_UNIT = 4,
+    SM_SERVICE_TUN = 5, /* datagrams only */
 };
 
 /* Zero means the default in brackets. */
@@ -121,6 +124,7 @@ struct sm_host_stats {
     uint64_t refused_replays, refused_sealed; /* packets whose number or seal was wrong */
     uint64_t refused_handshakes, refused_packets;
     uint64_t handshakes, evicted, duplicates;
+    uint64_t datagrams_sent, datagrams_received;
 };
 
 /* NULL: out of memory. */
@@ -144,7 +148,8 @@ enum sm_err sm_host_request(struct sm_host *h, struct sm_mono now, struct sm_add
 enum sm_err sm_host_reply(struct sm_host *h, struct sm_mono now, uint64_t handle,
                           enum sm_err err, struct sm_view body) SM_MUST;
 
-/* A packet came for this endpoint from the source its header names. */
+/* A packet came for this endpoint from the source its header names.  If it is a datagram it is
+ * opened where it lies, so it must be the caller's to change. */
 void sm_host_packet(struct sm_host *h, struct sm_mono now, struct sm_wall wall,
                     struct sm_addr src, uint8_t slot, struct sm_view payload);
 
@@ -157,6 +162,32 @@ void sm_host_paths(struct sm_host *h, struct sm_mono now, struct sm_hop dst, uns
  * for a second, the requests fail with UNREACHABLE. */
 void sm_host_unreachable(struct sm_host *h, struct sm_mono now, struct sm_addr dst,
                          uint8_t slot);
+
+/* -- datagrams --------------------------------------------------------------------------- */
+
+/* Bytes before and behind a datagram that sealing it overwrites.  Where the datagram begins 6
+ * bytes after a multiple of 16, the packet does too; the cipher is faster then. */
+#define SM_HOST_DATAGRAM_FRONT 22u
+#define SM_HOST_DATAGRAM_BACK  16u
+#define SM_HOST_DATAGRAM_MAX   65594u
+
+/* Seal the n bytes at p, which become a packet's payload, *out, to be sent to dst over the slot
+ * now.  STATE: there is no session; one is being opened, so try again when packets have come.
+ * BUSY: no room for one now.  INVALID: our own address, or a slot there is none of.  LIMIT: too
+ * long. */
+enum sm_err sm_host_datagram(struct sm_host *h, struct sm_mono now, struct sm_addr dst,
+                             const uint8_t dh_key[static 32], uint8_t slot, uint8_t service,
+                             uint8_t *p, size_t n, struct sm_view *out) SM_MUST;
+
+struct sm_host_datagram {
+    const struct sm_passport *peer; /* until the next call into the host */
+    uint8_t service;
+    uint8_t *p; /* in the packet it came in */
+    size_t n;
+};
+/* The datagram that the last sm_host_packet() brought, if it brought one and it was not taken.
+ */
+bool sm_host_datagram_take(struct sm_host *h, struct sm_host_datagram *out);
 
 bool sm_host_next(struct sm_host *h, struct sm_host_out *out);
 struct sm_mono sm_host_deadline(const struct sm_host *h); /* may be early, never late */

@@ -15,6 +15,7 @@
  * session_hs.c    opening, answering and ending sessions
  * session_send.c  slots, windows, loss, and what goes out next
  * session_recv.c  what comes in
+ * session_dgram.c datagrams, both ways
  */
 #include "core/pool.h"
 #include "core/session.h"
@@ -46,11 +47,12 @@ enum {
 #define MIN_RTT_AGE       SM_S(10) /* paths change */
 #define PROBE_FIRST       SM_S(1)
 #define PROBE_MAX         SM_S(8)
-#define OVERLAP           SM_S(10) /* an old session is heard this long after its successor */
-#define SUSPECT_AFTER     SM_S(3)  /* silence while we wait: open a second session */
-#define KEEPALIVE         SM_S(15) /* silence while a request is being worked on: ask */
-#define UNREACHABLE_AFTER SM_S(1)  /* all slots resting */
-#define ASSEMBLY_AGE      SM_S(10) /* without progress */
+#define OVERLAP           SM_S(10)   /* an old session is heard this long after its successor */
+#define SUSPECT_AFTER     SM_S(3)    /* silence while we wait: open a second session */
+#define KEEPALIVE         SM_S(15)   /* silence while a request is being worked on: ask */
+#define UNREACHABLE_AFTER SM_S(1)    /* all slots resting */
+#define ASSEMBLY_AGE      SM_S(10)   /* without progress */
+#define DATAGRAM_PING     SM_MS(300) /* a slot datagrams use is asked as often: silence shows */
 #define REPORT_LOST_GAP   SM_MS(50)
 #define REPORT_OK_GAP     SM_MS(500)
 #define REKEY_COUNT       (1u << 20)
@@ -162,6 +164,8 @@ struct session {
     uint64_t settled; /* every sent number below is acknowledged or given up */
     struct flight flight[SM_HOST_SLOTS];
     struct sm_window seen;
+    uint64_t tx_datagrams;
+    bool has_datagrams; /* received: its window (sm_host.datagrams_seen) has been cleared */
     struct sm_mono largest_at, ack_at;
     uint64_t largest;
     uint32_t ack_owed;
@@ -181,6 +185,7 @@ struct slot {
     struct sm_dur probe_gap;
     bool wants_report, report_ok;
     struct sm_mono reported_ok, reported_lost; /* when next allowed */
+    struct sm_mono datagram_ping;              /* when next due, if datagrams use the slot */
 };
 
 struct peer {
@@ -214,7 +219,8 @@ struct sm_host {
 
     struct peer *peers;
     struct session *sessions;
-    struct sent *sent; /* RING a session */
+    struct sent *sent;                /* RING a session */
+    struct sm_window *datagrams_seen; /* of each session; untouched until it has some */
     struct message *messages;
     struct asked *asked;
     struct sm_pool pool;
@@ -238,6 +244,8 @@ struct sm_host {
     } reset[RESETS];
     uint32_t reset_count;
     struct sm_mono reset_after;
+
+    struct sm_host_datagram datagram; /* not yet taken; p NULL: none */
 
     struct sm_mono due; /* nothing is due before */
     struct sm_run lent; /* the body the caller is looking at */
@@ -379,9 +387,24 @@ void sm_session_slots_tick(struct sm_host *h, struct peer *p);
 enum sm_err sm_session_ack_apply(struct sm_host *h, struct session *s,
                                  const struct sm_frame_ack *ack) SM_MUST;
 bool sm_session_send_next(struct sm_host *h, struct sm_host_out *out);
+/* How much a session's key has sealed. */
+static inline uint64_t sealed_count(const struct session *s)
+{
+    return s->tx_number + s->tx_datagrams;
+}
+void sm_session_rekey_if_due(struct sm_host *h, struct peer *p, const struct session *s);
 
 /* session_recv.c */
 void sm_session_recv_data(struct sm_host *h, struct sm_addr src,
                           const struct sm_frag_head *head, struct sm_view packet);
+/* A session a sealed packet names, once its sender and number may be right; else NULL, counted.
+ */
+struct session *sm_session_recv_find(struct sm_host *h, struct sm_addr src,
+                                     const struct sm_frag_head *head, size_t packet_n);
+void sm_session_heard(struct sm_host *h, struct session *s);
 void sm_session_recv_reset(struct sm_host *h, struct sm_addr src,
                            const struct sm_frag_head *head);
+
+/* session_dgram.c */
+void sm_session_recv_datagram(struct sm_host *h, struct sm_addr src,
+                              const struct sm_frag_head *head, struct sm_view packet);

@@ -174,7 +174,7 @@ static void number_take(struct sm_host *h, struct session *s, const struct sm_fr
     }
 }
 
-static void heard(struct sm_host *h, struct session *s)
+void sm_session_heard(struct sm_host *h, struct session *s)
 {
     struct peer *p = &h->peers[s->peer];
     bool is_waiting = false;
@@ -201,7 +201,7 @@ static void frame_in(struct sm_host *h, struct session *s, const struct sm_frag_
         h->stats.refused_packets++;
         return;
     }
-    heard(h, s);
+    sm_session_heard(h, s);
     if (fate == NO_ROOM) {
         return;
     }
@@ -227,17 +227,27 @@ static void reset_hint(struct sm_host *h, struct sm_addr src, const struct sm_fr
     h->reset_count++;
 }
 
-void sm_session_recv_data(struct sm_host *h, struct sm_addr src,
-                          const struct sm_frag_head *head, struct sm_view packet)
+struct session *sm_session_recv_find(struct sm_host *h, struct sm_addr src,
+                                     const struct sm_frag_head *head, size_t packet_n)
 {
     struct session *s = sm_session_by_id(h, head->session);
     if (s == NULL) {
         reset_hint(h, src, head);
-        return;
+        return NULL;
     }
     if (s->state == SESSION_OPENING || s->state == SESSION_CLOSING ||
-        !sm_addr_eq(h->peers[s->peer].addr, src) || packet.n < SM_FRAG_HEAD + SM_FRAG_TAG) {
+        !sm_addr_eq(h->peers[s->peer].addr, src) || packet_n < SM_FRAG_HEAD + SM_FRAG_TAG) {
         h->stats.refused_packets++;
+        return NULL;
+    }
+    return s;
+}
+
+void sm_session_recv_data(struct sm_host *h, struct sm_addr src,
+                          const struct sm_frag_head *head, struct sm_view packet)
+{
+    struct session *s = sm_session_recv_find(h, src, head, packet.n);
+    if (s == NULL) {
         return;
     }
     if (!sm_window_is_new(&s->seen, head->number)) {

@@ -492,7 +492,7 @@ static bool seal(struct sm_host *h, struct session *s, unsigned slot, uint8_t fl
     };
     assert(plain.n <= SM_FRAG_PLAIN_MAX);
     sm_frag_head_write(&head, h->out);
-    if (s->tx_number >= HARD_COUNT ||
+    if (sealed_count(s) >= HARD_COUNT ||
         sm_aead_seal(&s->tx, s->tx_number, sm_view_of(h->out, SM_FRAG_HEAD), plain,
                      h->out + SM_FRAG_HEAD) != SM_OK) {
         return false;
@@ -604,10 +604,10 @@ static bool reset_send(struct sm_host *h, struct sm_host_out *out)
 
 /* A new key after so many fragments or so much time; the opener is a little earlier, so that
  * the two sides seldom open at once. */
-static void rekey_if_due(struct sm_host *h, struct peer *p, const struct session *s)
+void sm_session_rekey_if_due(struct sm_host *h, struct peer *p, const struct session *s)
 {
     struct sm_dur age = {h->cfg.rekey.ns + (s->is_opener ? 0 : h->cfg.rekey.ns / 4)};
-    if (s->tx_number >= REKEY_COUNT || sm_is_due(sm_after(s->up, age), h->now)) {
+    if (sealed_count(s) >= REKEY_COUNT || sm_is_due(sm_after(s->up, age), h->now)) {
         sm_session_want(h, p);
     }
 }
@@ -620,7 +620,7 @@ static bool fragment_send(struct sm_host *h, struct peer *p, struct sm_host_out 
     }
     struct session *s = &h->sessions[p->current];
     struct message *m = &h->messages[i];
-    rekey_if_due(h, p, s);
+    sm_session_rekey_if_due(h, p, s);
     uint32_t frag = fragset_first(&m->todo);
     uint32_t left = m->total - frag * SM_FRAG_DATA;
     uint32_t len = SM_FRAG_MSG_HEAD + (left < SM_FRAG_DATA ? left : SM_FRAG_DATA);

@@ -716,16 +716,22 @@ void sm_tunnel_input(struct sm_tunnel *t, struct sm_mono now, struct sm_wall wal
 
 /* -- sending ------------------------------------------------------------------------------- */
 
-enum sm_err sm_tunnel_send(struct sm_tunnel *t, enum sm_tunnel_kind kind, struct sm_view bytes)
+enum sm_err sm_tunnel_send2(struct sm_tunnel *t, enum sm_tunnel_kind kind, struct sm_view a,
+                            struct sm_view b)
 {
     if (t->state != UP) {
         return SM_E_STATE;
     }
-    if (bytes.n > SM_TFRAME_PAYLOAD_MAX) {
+    if (a.n > SM_TFRAME_PAYLOAD_MAX || b.n > SM_TFRAME_PAYLOAD_MAX - a.n) {
         return SM_E_LIMIT;
     }
-    return kind == SM_TUNNEL_CONTROL ? sm_outq_push(&t->control, SM_TFRAME_CONTROL, bytes)
-                                     : sm_outq_push(&t->data, SM_TFRAME_PACKET, bytes);
+    return kind == SM_TUNNEL_CONTROL ? sm_outq_push2(&t->control, SM_TFRAME_CONTROL, a, b)
+                                     : sm_outq_push2(&t->data, SM_TFRAME_PACKET, a, b);
+}
+
+enum sm_err sm_tunnel_send(struct sm_tunnel *t, enum sm_tunnel_kind kind, struct sm_view bytes)
+{
+    return sm_tunnel_send2(t, kind, bytes, (struct sm_view){0});
 }
 
 static bool is_key_used_up(const struct sm_tunnel *t)

@@ -104,6 +104,9 @@ void sm_tunnel_signed(struct sm_tunnel *t, struct sm_mono now, uint64_t token, e
  * the queue is full, nothing was taken.  NOMEM. */
 enum sm_err sm_tunnel_send(struct sm_tunnel *t, enum sm_tunnel_kind kind,
                            struct sm_view bytes) SM_MUST;
+/* One message of two parts, for a header and its body. */
+enum sm_err sm_tunnel_send2(struct sm_tunnel *t, enum sm_tunnel_kind kind, struct sm_view a,
+                            struct sm_view b) SM_MUST;
 
 /* Tell the peer why and go down; what was queued is dropped. */
 void sm_tunnel_close(struct sm_tunnel *t, enum sm_err err, const char *why);

@@ -26,7 +26,12 @@ enum sm_err sm_frag_head_read(struct sm_view packet, struct sm_frag_head *out,
     h.session = sm_rd_u32(&r);
     h.number = sm_rd_u64(&r);
     struct sm_view rest = sm_rd_rest(&r);
-    if (type < SM_FRAG_INIT || type > SM_FRAG_RESET || (h.flags & ~SM_FRAG_ACK_NOW) != 0) {
+    if (type < SM_FRAG_INIT || type > SM_FRAG_DATAGRAM || (h.flags & ~SM_FRAG_ACK_NOW) != 0) {
+        sm_rd_fail(&r);
+    }
+    bool is_datagram = type == SM_FRAG_DATAGRAM;
+    if (is_datagram ? h.flags != 0 || (h.number & SM_FRAG_DATAGRAM_BIT) == 0
+                    : type == SM_FRAG_DATA_SEALED && (h.number & SM_FRAG_DATAGRAM_BIT) != 0) {
         sm_rd_fail(&r);
     }
     if (type != SM_FRAG_INIT && h.cipher != 0) {

@@ -4,7 +4,9 @@
  *
  * A session packet is a 16-byte head and a body.  Bodies of INIT and REPLY are Noise
  * handshake messages; the body of DATA is one sealed frame, its number is its nonce and the
- * head is its associated data; RESET has no body and proves nothing.
+ * head is its associated data; RESET has no body and proves nothing.  DATAGRAM is sealed as
+ * DATA is, but under a number of its own row, whose highest bit is set, so that the two never
+ * share a nonce; nothing acknowledges it.
  *
  *     head   u8 type, u8 flags, u8 slot, u8 cipher, u32 session, u64 number
  *
@@ -16,6 +18,8 @@
  *     ACK      u8 3, u8 n, u16 0, u32 delay_us, u64 largest, n * { u32 gap, u32 len }
  *     PING     u8 4
  *     CLOSE    u8 5
+ *
+ * A datagram is u8 service and five zeros, then its bytes.
  *
  * A message is cut at multiples of SM_FRAG_DATA, so that one bit tells what has come; any
  * other cut is malformed.  `word` is the deadline in ms in a request and the error in a
@@ -41,13 +45,21 @@ enum {
     SM_FRAG_MESSAGE_MAX = (1 << 20) + (64 << 10), /* a shard or a MiB of data, and its words */
     SM_FRAG_COUNT_MAX = SM_FRAG_MESSAGE_MAX / SM_FRAG_DATA,
     SM_FRAG_RANGES = 32, /* in one ACK; older ones were said before */
+    SM_FRAG_DATAGRAM_HEAD = 6,
+    /* The longest IPv6 packet, 40 + 65,535 bytes, and the 10 the kernel puts before it; with
+     * the head a multiple of 16. */
+    SM_FRAG_DATAGRAM_MAX = 65600 - SM_FRAG_DATAGRAM_HEAD,
+    SM_FRAG_DATAGRAM_PACKET_MAX =
+        SM_FRAG_HEAD + SM_FRAG_DATAGRAM_HEAD + SM_FRAG_DATAGRAM_MAX + SM_FRAG_TAG,
 };
+#define SM_FRAG_DATAGRAM_BIT ((uint64_t)1 << 63) /* of the number */
 
 enum sm_frag_type {
     SM_FRAG_INIT = 1,
     SM_FRAG_REPLY = 2,
     SM_FRAG_DATA_SEALED = 3,
     SM_FRAG_RESET = 4,
+    SM_FRAG_DATAGRAM = 5,
 };
 
 #define SM_FRAG_ACK_NOW 1u /* flag: the sender waits for the acknowledgement */

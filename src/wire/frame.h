@@ -85,7 +85,7 @@ void sm_admit_write(const struct sm_cookie *c, uint64_t nonce, struct sm_wr *w);
 #define SM_TFRAME_TYPE_AT     4u /* in the head */
 #define SM_TFRAME_TAG         16u
 #define SM_TFRAME_ALIGN       16u
-#define SM_TFRAME_PAYLOAD_MAX 65536u
+#define SM_TFRAME_PAYLOAD_MAX 65792u /* the longest packet with its longest header */
 #define SM_TFRAME_MAX         (SM_TFRAME_HEAD + SM_TFRAME_PAYLOAD_MAX + SM_TFRAME_TAG)
 
 enum sm_tframe_type {

@@ -29,7 +29,7 @@ enum {
     SM_PACKET_SLOTS = 4,               /* disjoint paths a sender spreads over */
     SM_PACKET_FIXED = 24,              /* bytes before the hops */
     SM_PACKET_HEADER_MAX = 160,        /* with 16 hops, padded */
-    SM_PACKET_PAYLOAD_MAX = 20 * 1024, /* a 16 KiB fragment with its own head and tag */
+    SM_PACKET_PAYLOAD_MAX = 65632,     /* the longest datagram with its head and tag */
     SM_PACKET_MAX = SM_PACKET_HEADER_MAX + SM_PACKET_PAYLOAD_MAX,
 };
 
