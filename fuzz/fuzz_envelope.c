@@ -2,6 +2,7 @@
 /* An envelope of a stranger: what reads, writes to the same bytes, and each platform's verifier
  * takes any parts.  None of them is genuine, so nothing is believed. */
 #include "attest/endorse.h"
+#include "attest/envelope.h"
 #include "attest/hardware.h"
 #include "wire/frame.h"
 

@@ -138,27 +138,33 @@ enum sm_err sm_dev_endorsement_verify(const struct sm_suite *suite, const struct
 
 /* -- evidence ----------------------------------------------------------------------------- */
 
-enum sm_err sm_attest_collect_dev(const struct sm_suite *suite, const struct sm_sign_pair *node,
-                                  const struct sm_dev_platform *platform, struct sm_wall now,
-                                  const struct sm_binding *binding, struct sm_wr *w)
+enum sm_err sm_dev_collect(const struct sm_suite *suite, const struct sm_sign_pair *node,
+                           const struct sm_dev_platform *platform, struct sm_wall now,
+                           const uint8_t report_data[static SM_REPORT_DATA], struct sm_wr *w)
 {
-    uint8_t buf[PAYLOAD_MAX], rd[SM_REPORT_DATA];
-    struct sm_wr p = sm_wr_init(buf, sizeof buf);
-    sm_binding_report_data(binding, rd);
+    uint8_t buf[PAYLOAD_MAX], msg[MESSAGE_MAX];
+    struct sm_wr p = sm_wr_init(buf, sizeof buf), m = sm_wr_init(msg, sizeof msg);
     sm_cbor_put_map(&p, 6);
     sm_cbor_put_uint(&p, 1);
     sm_cbor_put_text(&p, sm_view_str(PLATFORM_TEXT));
     put_bytes(&p, 2, platform->measurement, sizeof platform->measurement);
-    put_bytes(&p, 3, rd, sizeof rd);
+    put_bytes(&p, 3, report_data, SM_REPORT_DATA);
     put_bytes(&p, 4, platform->boot_id, sizeof platform->boot_id);
     sm_cbor_put_uint(&p, 5);
     sm_cbor_put_bool(&p, true);
     put_uint(&p, 6, now.s);
-    uint8_t msg[MESSAGE_MAX];
-    struct sm_wr m = sm_wr_init(msg, sizeof msg);
     SM_TRY(sign(suite, node, sm_view_str(EVIDENCE_AAD), &p, &m));
     struct sm_envelope e = {.part[SM_PART_DEV] = sm_view_of(m.p, m.n)};
     return sm_envelope_write(&e, w);
+}
+
+enum sm_err sm_attest_collect_dev(const struct sm_suite *suite, const struct sm_sign_pair *node,
+                                  const struct sm_dev_platform *platform, struct sm_wall now,
+                                  const struct sm_binding *binding, struct sm_wr *w)
+{
+    uint8_t rd[SM_REPORT_DATA];
+    sm_binding_report_data(binding, rd);
+    return sm_dev_collect(suite, node, platform, now, rd, w);
 }
 
 /* Debug must say true: there is no other development evidence. */

@@ -44,8 +44,13 @@ struct sm_dev_platform {
     uint8_t boot_id[SM_BOOT_ID];
 };
 
-/* An envelope with evidence for one binding, signed with the node's key.  report_data is
- * computed here: callers have no way to have other bytes signed. */
+/* An envelope with evidence over report_data, signed with the node's key.  Who has the key
+ * decides what is signed: nobody may be able to choose report_data. */
+enum sm_err sm_dev_collect(const struct sm_suite *suite, const struct sm_sign_pair *node,
+                           const struct sm_dev_platform *platform, struct sm_wall now,
+                           const uint8_t report_data[static SM_REPORT_DATA],
+                           struct sm_wr *w) SM_MUST;
+/* The same for one binding: report_data is computed here. */
 enum sm_err sm_attest_collect_dev(const struct sm_suite *suite, const struct sm_sign_pair *node,
                                   const struct sm_dev_platform *platform, struct sm_wall now,
                                   const struct sm_binding *binding, struct sm_wr *w) SM_MUST;

@@ -40,6 +40,11 @@ struct key {
 static const struct word environments[] = {{"dev", SM_ENV_DEV}, {"prod", SM_ENV_PROD}, {0}};
 static const struct word role_words[] = {
     {"gateway", SM_NODE_GATEWAY}, {"store", SM_NODE_STORE}, {"see", SM_NODE_SEE}, {0}};
+static const struct word platforms[] = {{"software", SM_PLATFORM_SOFTWARE},
+                                        {"snp", SM_PLATFORM_SNP},
+                                        {"tdx", SM_PLATFORM_TDX},
+                                        {"tpm", SM_PLATFORM_TPM},
+                                        {0}};
 static const struct word levels[] = {{"error", SM_LOG_ERROR},   {"warn", SM_LOG_WARN},
                                      {"notice", SM_LOG_NOTICE}, {"info", SM_LOG_INFO},
                                      {"debug", SM_LOG_DEBUG},   {0}};
@@ -59,6 +64,10 @@ static const struct key keys[] = {
     {"node", "area", KIND_COUNT, false, FIELD(node.area), 0, UINT32_MAX, NULL, "a number"},
     {"node", "roles", KIND_WORDS, false, FIELD(node.roles), 0, 0, role_words,
      "some of gateway, store, see"},
+    {"platform", "kind", KIND_WORD, false, FIELD(platform.kind), 0, 0, platforms,
+     "software, snp, tdx or tpm"},
+    {"platform", "device", KIND_TEXT, false, FIELD(platform.device), 0, 0, NULL,
+     "auto, or what this kind of platform reads"},
     {"listen", "tcp", KIND_TCP, false, FIELD(listen.tcp), 0, 0, NULL,
      "ADDRESS:PORT, as in 127.0.0.1:7001 or [::1]:7001"},
     {"listen", "control", KIND_PATH, false, FIELD(listen.control), 0, 0, NULL,
@@ -90,6 +99,7 @@ static const struct key keys[] = {
 
 static const struct sm_config defaults = {
     .node = {.roles = SM_NODE_GATEWAY | SM_NODE_STORE | SM_NODE_SEE},
+    .platform = {.device = "auto"},
     .store = {.quota = 10240 * MIB},
     .see = {.slots = 4, .memory = 256 * MIB, .cpu = 60 * SECOND, .cache = 1024 * MIB},
     .limits = {.tunnels = 64, .clients = 64, .sessions = 1024, .queue = MIB / 4},

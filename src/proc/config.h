@@ -4,6 +4,7 @@
  *
  *     [node]       name, environment = dev|prod, mesh, owner   -- these four are required
  *                  home, area, roles = gateway, store, see
+ *     [platform]   kind = software|snp|tdx|tpm, device = auto | what the kind reads
  *     [listen]     tcp = ADDR:PORT (up to 4), control = PATH
  *     [peer NAME]  address = ADDR:PORT                         -- whom to dial
  *     [root NAME]  key = base32                                -- who may endorse nodes; >= 1
@@ -28,7 +29,8 @@
 #define SM_CONFIG_BYTES     (64u << 10) /* of a file: it must fit a CONFIG message */
 #define SM_CONFIG_NAME      (SM_INI_NAME_MAX + 1)
 #define SM_CONFIG_TCP_MAX   SM_NODE_ADDRS_MAX /* all of them go into the NODE record */
-#define SM_CONFIG_PEERS_MAX 64u               /* to dial; more neighbours come by themselves */
+#define SM_CONFIG_DEVICE    128u
+#define SM_CONFIG_PEERS_MAX 64u /* to dial; more neighbours come by themselves */
 
 enum sm_log_level { SM_LOG_ERROR, SM_LOG_WARN, SM_LOG_NOTICE, SM_LOG_INFO, SM_LOG_DEBUG };
 
@@ -51,6 +53,10 @@ struct sm_config {
         uint32_t area;
         uint32_t roles; /* enum sm_node_flag */
     } node;
+    struct {
+        uint32_t kind; /* enum sm_platform: what makes the evidence; nothing stands in for it */
+        char device[SM_CONFIG_DEVICE]; /* "auto"; else a path, or a TPM's TCTI */
+    } platform;
     struct {
         size_t n_tcp;
         struct sm_inet tcp[SM_CONFIG_TCP_MAX];

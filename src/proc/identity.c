@@ -2,6 +2,7 @@
 #include "proc/identity.h"
 
 #include "attest/dev.h"
+#include "attest/endorse.h"
 #include "os/child.h"
 #include "os/file.h"
 #include "os/random.h"
@@ -85,7 +86,6 @@ enum sm_err sm_key_file(const struct sm_suite *suite, const char *path, bool may
 
 /* -- the whole --------------------------------------------------------------------------- */
 
-#ifdef SM_DEV_ROOT
 /* The kernel's boot id is text of a UUID. */
 static enum sm_err read_boot_id(uint8_t out[static SM_BOOT_ID])
 {
@@ -104,20 +104,53 @@ static enum sm_err read_boot_id(uint8_t out[static SM_BOOT_ID])
     return sm_unhex(hex, n, out, SM_BOOT_ID);
 }
 
+/* What the statement says, checked against this key and platform. */
+static enum sm_err endorsed(const struct sm_suite *suite, const struct sm_anchor *anchor,
+                            struct sm_wall now, struct sm_view bytes, struct sm_identity *id)
+{
+    struct sm_endorsement e;
+    SM_TRY(sm_endorsement_verify(suite, anchor, now, bytes, &e));
+    if (e.platform != id->platform ||
+        memcmp(e.sign_key, id->key->pub.b, sizeof e.sign_key) != 0) {
+        return SM_E_AUTH;
+    }
+    memcpy(id->platform_id, e.platform_id, sizeof id->platform_id);
+    memcpy(id->shown_id, e.shown_id, sizeof id->shown_id);
+    while ((e.indexes >> id->index & 1) == 0) { /* there is one: the verifier saw to it */
+        id->index++;
+    }
+    return SM_OK;
+}
+
+static enum sm_err software_endorsed(const struct sm_suite *suite,
+                                     const struct sm_anchor *anchor, struct sm_wall now,
+                                     struct sm_view bytes, struct sm_identity *id)
+{
+#ifdef SM_DEV_ROOT
+    struct sm_dev_endorsement e;
+    SM_TRY(sm_dev_endorsement_verify(suite, anchor, now, bytes, &e));
+    if (memcmp(e.sign_key, id->key->pub.b, sizeof e.sign_key) != 0) {
+        return SM_E_AUTH;
+    }
+    memcpy(id->platform_id, e.platform_id, sizeof id->platform_id);
+    return sm_measure_programs(id->measurement);
+#else
+    (void)suite, (void)anchor, (void)now, (void)bytes, (void)id;
+    return SM_E_UNSUPPORTED;
+#endif
+}
+
 static enum sm_err load_endorsement(const struct sm_suite *suite,
                                     const struct sm_anchor *anchor, struct sm_wall now,
                                     const char *dir, struct sm_identity *id)
 {
     SM_CLEANUP(sm_buf_done) struct sm_buf b = SM_BUF(SM_NODE_ENDORSEMENT_MAX);
-    struct sm_dev_endorsement e;
     char path[SM_PATH];
     SM_TRY(sm_path_join(dir, "node.endorsement", path));
     SM_TRY(sm_file_read(path, &b));
-    SM_TRY(sm_dev_endorsement_verify(suite, anchor, now, sm_buf_view(&b), &e));
-    if (memcmp(e.sign_key, id->key->pub.b, sizeof e.sign_key) != 0) {
-        return SM_E_AUTH;
-    }
-    memcpy(id->platform_id, e.platform_id, sizeof id->platform_id);
+    SM_TRY(id->platform == SM_PLATFORM_SOFTWARE
+               ? software_endorsed(suite, anchor, now, sm_buf_view(&b), id)
+               : endorsed(suite, anchor, now, sm_buf_view(&b), id));
     memcpy(id->endorsement, b.p, b.n);
     id->endorsement_n = (uint16_t)b.n;
     return SM_OK;
@@ -131,25 +164,16 @@ static enum sm_err load(const struct sm_suite *suite, const struct sm_anchor *an
     SM_TRY(sm_path_join(dir, "node.key", path));
     SM_TRY(sm_key_file(suite, path, false, &id->key));
     SM_TRY(load_endorsement(suite, anchor, now, dir, id));
-    SM_TRY(sm_measure_programs(id->measurement));
     SM_TRY(read_boot_id(id->boot_id));
-    id->platform = SM_PLATFORM_SOFTWARE;
     sm_node_id_make(id->platform_id, id->index, anchor->network, &id->node_id);
     return SM_OK;
 }
-#else
-static enum sm_err load(const struct sm_suite *suite, const struct sm_anchor *anchor,
-                        struct sm_wall now, const char *home, struct sm_identity *id)
-{
-    (void)suite, (void)anchor, (void)now, (void)home, (void)id;
-    return SM_E_UNSUPPORTED;
-}
-#endif
 
 enum sm_err sm_identity_load(const struct sm_suite *suite, const struct sm_anchor *anchor,
-                             struct sm_wall now, const char *home, struct sm_identity *out)
+                             struct sm_wall now, const char *home, uint8_t platform,
+                             struct sm_identity *out)
 {
-    struct sm_identity id = {0};
+    struct sm_identity id = {.platform = platform};
     enum sm_err e = load(suite, anchor, now, home, &id);
     if (e != SM_OK) {
         sm_identity_done(&id);

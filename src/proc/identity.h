@@ -3,15 +3,16 @@
 /* identity: a node's long-term key and what endorses it, as files in HOME/keys.
  *
  *     node.key          32 bytes, the Ed25519 seed; mode 0600, made once, never overwritten
- *     node.endorsement  what the development root signed over it
+ *     node.endorsement  what a pinned root signed over it (attest/endorse.h), or the
+ *                       development root (attest/dev.h)
  *
- * Only seemesh-keys and the command that initialises a node read the key.  Without the
- * development root (-Ddev_root) there is no platform that could endorse a node yet, and
- * loading gives UNSUPPORTED: nothing ever stands in for a missing platform.
+ * Which of the two an endorsement must be follows from the platform that the configuration
+ * names, and nothing ever stands in for a missing one.
  *
  * Memory:  the key lives in secret memory; sm_identity_done() wipes it.
- * Errors:  NOTFOUND = the node was not initialised; those of file.h; CRYPTO, EXPIRED, AUTH =
- *          the endorsement is not for this key, mesh or time.
+ * Errors:  NOTFOUND = the node was not initialised or not endorsed; those of file.h; CRYPTO,
+ *          EXPIRED, AUTH = the endorsement is not for this key, platform, mesh or time;
+ *          UNSUPPORTED = software, in a build without the development root.
  */
 #include "attest/evidence.h"
 #include "crypto/suite.h"
@@ -19,16 +20,17 @@
 struct sm_identity {
     struct sm_sign_pair *key; /* secret memory */
     struct sm_node_id node_id;
-    uint8_t platform_id[32];
+    uint8_t platform_id[32], shown_id[32]; /* shown_id is zero for software */
     uint8_t index, platform;
-    uint8_t measurement[48]; /* of this node's programs */
+    uint8_t measurement[48]; /* software: of this node's programs; else zero, for the platform
+                              * to say */
     uint8_t boot_id[SM_BOOT_ID];
     uint16_t endorsement_n;
     uint8_t endorsement[SM_NODE_ENDORSEMENT_MAX];
 };
 
 enum sm_err sm_identity_load(const struct sm_suite *suite, const struct sm_anchor *anchor,
-                             struct sm_wall now, const char *home,
+                             struct sm_wall now, const char *home, uint8_t platform,
                              struct sm_identity *out) SM_MUST;
 void sm_identity_done(struct sm_identity *id);
 

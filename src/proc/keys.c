@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /* seemesh-keys: holds the node's long-term key and signs what it understands.
  *
- * It has no network, no files after start, and three questions it answers: SIGN (a record, or
+ * It has no network, after start no files but those its platform needs (proc/provider.h), and
+ * three questions it answers: SIGN (a record, or
  * evidence over a binding), CERTIFY (an endpoint of this node).  It never signs bytes that do
  * not parse as a record of a known type, by this node, in this mesh, for at most a day.
  */
-#include "attest/dev.h"
 #include "os/clock.h"
+#include "os/random.h"
 #include "os/secretmem.h"
 #include "proc/child_common.h"
 #include "proc/identity.h"
+#include "proc/provider.h"
 #include "wire/frame.h"
 #include "wire/linkstate.h"
 #include "wire/provider.h"
@@ -17,6 +19,7 @@
 #include "wire/task.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -28,6 +31,9 @@ struct keys {
     const struct sm_suite *suite;
     struct sm_anchor anchor;
     struct sm_identity id;
+    char dir[SM_PATH]; /* HOME/keys */
+    struct sm_provider_env env;
+    struct sm_evidence_provider provider;
     uint64_t endpoint_seq;
 };
 
@@ -122,21 +128,19 @@ static enum sm_err sign_record(const struct keys *k, struct sm_view record, stru
 
 /* -- evidence ---------------------------------------------------------------------------- */
 
-#ifdef SM_DEV_ROOT
-static enum sm_err collect(const struct keys *k, const struct sm_binding *b, struct sm_wr *w)
+/* The only place that decides what the platform signs. */
+static enum sm_err collect(struct keys *k, const struct sm_binding *b, struct sm_wr *w)
 {
-    struct sm_dev_platform platform;
-    memcpy(platform.measurement, k->id.measurement, sizeof platform.measurement);
-    memcpy(platform.boot_id, k->id.boot_id, sizeof platform.boot_id);
-    return sm_attest_collect_dev(k->suite, k->id.key, &platform, sm_clock_wall(), b, w);
+    uint8_t rd[SM_REPORT_DATA];
+    char why[SM_PROVIDER_WHY];
+    sm_binding_report_data(b, rd);
+    enum sm_err e = sm_evidence_provider_collect(&k->provider, rd, w, why);
+    if (e != SM_OK) {
+        sm_child_log(k->self, SM_LOG_WARN, "no-evidence", "platform=%s why=\"%s\"",
+                     k->provider.kind->name, why);
+    }
+    return e;
 }
-#else
-static enum sm_err collect(const struct keys *k, const struct sm_binding *b, struct sm_wr *w)
-{
-    (void)k, (void)b, (void)w;
-    return SM_E_UNSUPPORTED;
-}
-#endif
 
 /* -- questions --------------------------------------------------------------------------- */
 
@@ -251,14 +255,64 @@ static enum sm_err load_identity(struct keys *k)
 {
     const struct sm_config *c = sm_self_config(k->self);
     SM_TRY(sm_config_anchor(c, &k->anchor));
-    enum sm_err e =
-        sm_identity_load(k->suite, &k->anchor, sm_clock_wall(), c->node.home, &k->id);
+    enum sm_err e = sm_identity_load(k->suite, &k->anchor, sm_clock_wall(), c->node.home,
+                                     (uint8_t)c->platform.kind, &k->id);
     if (e != SM_OK) {
         sm_child_log(k->self, SM_LOG_ERROR, "no-identity",
                      "home=%s error=\"%s\" do=\"initialise the node with: seemesh init\"",
                      c->node.home, sm_err_words(e));
     }
     return e;
+}
+
+/* A node that would be refused everywhere had better say so here. */
+static enum sm_err look_at_own_evidence(struct keys *k)
+{
+    uint8_t bytes[SM_EVIDENCE_MAX], rd[SM_REPORT_DATA];
+    char why[SM_PROVIDER_WHY], text[SM_PROVIDER_WHY];
+    struct sm_wr w = sm_wr_init(bytes, sizeof bytes);
+    struct sm_attester who = {k->id.platform, k->id.key->pub.b, k->id.measurement,
+                              k->id.shown_id};
+    struct sm_claims claims;
+    struct sm_reasons reasons;
+    SM_TRY(sm_random_bytes(rd, sizeof rd));
+    enum sm_err e = sm_evidence_provider_collect(&k->provider, rd, &w, why);
+    if (e == SM_OK) {
+        e = sm_evidence_verify(k->suite, &k->anchor, sm_clock_wall(), &who,
+                               sm_view_of(w.p, w.n), &claims, &reasons);
+        sm_reasons_text(&reasons, text, sizeof text);
+        (void)snprintf(why, sizeof why, "%s", text);
+    }
+    if (e != SM_OK) {
+        sm_child_log(k->self, SM_LOG_ERROR, "own-evidence", "platform=%s why=\"%s\"",
+                     k->provider.kind->name, why);
+        return e;
+    }
+    /* MRENCLAVE is shorter than the others: zeros behind it. */
+    memset(k->id.measurement, 0, sizeof k->id.measurement);
+    memcpy(k->id.measurement, claims.measurement,
+           claims.measurement_n < 48 ? claims.measurement_n : 48);
+    return SM_OK;
+}
+
+static enum sm_err start_provider(struct keys *k)
+{
+    const struct sm_config *c = sm_self_config(k->self);
+    char why[SM_PROVIDER_WHY];
+    SM_TRY(sm_path_join(c->node.home, "keys", k->dir));
+    k->env = (struct sm_provider_env){.dir = k->dir,
+                                      .device = c->platform.device,
+                                      .suite = k->suite,
+                                      .node = k->id.key,
+                                      .measurement = k->id.measurement,
+                                      .boot_id = k->id.boot_id};
+    enum sm_err e = sm_evidence_provider_start(k->id.platform, &k->env, &k->provider, why);
+    if (e != SM_OK) {
+        sm_child_log(k->self, SM_LOG_ERROR, "no-platform", "platform=%s why=\"%s\"",
+                     sm_platform_name(k->id.platform), why);
+        return e;
+    }
+    return look_at_own_evidence(k);
 }
 
 static enum sm_err on_start(void *ctx, struct sm_self *self)
@@ -275,17 +329,20 @@ static enum sm_err on_start(void *ctx, struct sm_self *self)
     k->suite = sm_suite_real();
     k->endpoint_seq = sm_clock_wall().s << 16; /* rises over restarts */
     SM_TRY(load_identity(k));
+    SM_TRY(start_provider(k));
     SM_TRY(sm_confine_limit(RLIMIT_NOFILE, 64));
-    SM_TRY(sm_child_confine(self, NULL, 0, SM_CONFINE_NO_TCP | SM_CONFINE_SCOPED, 0));
+    SM_TRY(sm_child_confine(self, k->provider.needs.rules, k->provider.needs.n_rules,
+                            SM_CONFINE_NO_TCP | SM_CONFINE_SCOPED, k->provider.needs.calls));
     sm_b32(k->id.node_id.b, 32, id);
-    sm_child_log(self, SM_LOG_NOTICE, "identity", "node=%s platform=%u", id,
-                 (unsigned)k->id.platform);
+    sm_child_log(self, SM_LOG_NOTICE, "identity", "node=%s platform=%s", id,
+                 k->provider.kind->name);
     return SM_OK;
 }
 
 static void on_stop(void *ctx)
 {
     struct keys *k = ctx;
+    sm_evidence_provider_stop(&k->provider);
     sm_identity_done(&k->id);
 }
 
