@@ -3,6 +3,7 @@
 #include "attest/dev.h"
 #include "attest/envelope.h"
 #include "attest/evidence.h"
+#include "crypto/known.h"
 #include "crypto/suite_sim.h"
 
 #define NOW ((struct sm_wall){1700000000u})
@@ -177,6 +178,34 @@ static void a_second_pinned_root_may_endorse_too(void)
     publish(&w);
     T_ERR(verify_node(&w, &w.dev, NOW), SM_E_CRYPTO);
     memcpy(w.dev.roots[w.dev.n_roots++], second.pub.b, 32);
+    T_OK(verify_node(&w, &w.dev, NOW));
+}
+
+/* Nothing but the arithmetic of a signature is remembered. */
+static void a_known_record_is_judged_as_if_it_were_new(void)
+{
+    static struct sm_known_sigs known;
+    struct world w;
+    world_make(&w, sm_suite_real());
+    memset(&known, 0, sizeof known);
+    w.dev.known = &known;
+    T_OK(verify_node(&w, &w.dev, NOW));
+    T_EQ(known.hits, 0);
+    T_OK(verify_node(&w, &w.dev, NOW));
+    T_EQ(known.hits, 2);
+    T_ERR(verify_node(&w, &w.dev, (struct sm_wall){NOW.s + 3660}), SM_E_EXPIRED);
+    T_ERR(verify_node(&w, &w.dev, (struct sm_wall){NOW.s - 100}), SM_E_EXPIRED);
+    for (size_t bit = 0; bit < 8 * w.record.n; bit++) {
+        w.buf[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        T_TRUE(verify_node(&w, &w.dev, NOW) != SM_OK);
+        w.buf[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    struct sm_anchor without = w.dev;
+    without.roots[0][0] ^= 1;
+    T_ERR(verify_node(&w, &without, NOW), SM_E_CRYPTO);
+    without = w.dev;
+    without.grade[SM_PLATFORM_SOFTWARE] = 0;
+    T_ERR(verify_node(&w, &without, NOW), SM_E_REFUSED);
     T_OK(verify_node(&w, &w.dev, NOW));
 }
 
@@ -403,6 +432,7 @@ int main(int argc, char **argv)
         T_CASE(another_root_mesh_or_platform_id_is_refused),
         T_CASE(an_endorsement_of_another_key_is_refused),
         T_CASE(a_second_pinned_root_may_endorse_too),
+        T_CASE(a_known_record_is_judged_as_if_it_were_new),
         T_CASE(expired_records_and_endorsements_are_refused),
         T_CASE(no_flipped_bit_of_a_record_is_believed),
         T_CASE(evidence_for_this_session_is_accepted_in_development),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "crypto/cose.h"
+#include "crypto/montgomery.h"
 #include "crypto/noise.h"
 #include "crypto/suite_sim.h"
 #include "t.h"
@@ -167,6 +168,53 @@ static void both_sides_of_diffie_hellman_agree(void)
         T_OK(s->dh(&c.priv, &b.pub, &cb));
         T_TRUE(sm_secret_eq(&ab, &ba, 32));
         T_TRUE(!sm_secret_eq(&ab, &cb, 32));
+    }
+}
+
+/* The public key comes by another way than the shared secret does. */
+static void a_public_key_is_the_base_point_times_the_private_one(void)
+{
+    static const struct sm_dh_pub base = {{9}};
+    const struct sm_suite *s = sm_suite_real();
+    struct sm_rng r = rng_of("public key");
+    for (unsigned i = 0; i < 500; i++) {
+        struct sm_secret32 priv, by_ladder;
+        struct sm_dh_pub pub;
+        sm_rng_bytes(&r, priv.b, sizeof priv.b);
+        if (i < 2) { /* the ends of the range */
+            memset(priv.b, i == 0 ? 0 : 0xff, sizeof priv.b);
+        }
+        s->dh_pub(&priv, &pub);
+        T_OK(s->dh(&priv, &base, &by_ladder));
+        T_MEM(pub.b, 32, by_ladder.b, 32);
+    }
+}
+
+static void a_point_becomes_the_number_of_the_published_map(void)
+{
+    /* RFC 7748: the base points, y = 4/5 and u = 9; then y = 0, 2 and p + 2 by the formula */
+    static const struct {
+        const char *y, *u;
+    } cases[] = {
+        {"5866666666666666666666666666666666666666666666666666666666666666",
+         "0900000000000000000000000000000000000000000000000000000000000000"},
+        {"58666666666666666666666666666666666666666666666666666666666666e6",
+         "0900000000000000000000000000000000000000000000000000000000000000"},
+        {"0000000000000000000000000000000000000000000000000000000000000000",
+         "0100000000000000000000000000000000000000000000000000000000000000"},
+        {"0200000000000000000000000000000000000000000000000000000000000000",
+         "eaffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"},
+        {"efffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+         "eaffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"},
+        {"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+         "0000000000000000000000000000000000000000000000000000000000000000"},
+    };
+    for (size_t i = 0; i < SM_COUNT(cases); i++) {
+        uint8_t y[32], want[32], got[32];
+        unhex(cases[i].y, y, sizeof y);
+        unhex(cases[i].u, want, sizeof want);
+        sm_montgomery_u(y, got);
+        T_MEM(got, sizeof got, want, sizeof want);
     }
 }
 
@@ -354,8 +402,8 @@ static void pair_keys(struct pair *p, const struct sm_suite *s)
 static void pair_start(struct pair *p, const struct sm_suite *s, const char *name)
 {
     size_t psks = strstr(name, "psk") != NULL;
-    struct sm_noise_keys ki = {&p->ks, &p->kr.pub, &p->psk, psks};
-    struct sm_noise_keys kr = {&p->kr, &p->ks.pub, &p->psk, psks};
+    struct sm_noise_keys ki = {&p->ks, &p->kr.pub, &p->psk, psks, NULL};
+    struct sm_noise_keys kr = {&p->kr, &p->ks.pub, &p->psk, psks, NULL};
     T_OK(sm_noise_init(&p->i, s, name, true, sm_view_str("mesh"), &ki));
     T_OK(sm_noise_init(&p->r, s, name, false, sm_view_str("mesh"), &kr));
 }
@@ -409,6 +457,93 @@ static void both_ends_of_a_handshake_hold_the_same_keys(void)
         T_TRUE(sm_view_eq(sm_noise_hash(&p.i), sm_noise_hash(&p.r)));
         T_ERR(sm_noise_split(&p.i, &is, &ir), SM_E_STATE);
         T_TRUE(memmem(&p.i, sizeof p.i, p.ks.priv.b, 32) == NULL);
+    }
+}
+
+static void known_start(struct pair *p, const struct sm_suite *s, struct sm_known_dh *of_i,
+                        struct sm_known_dh *of_r)
+{
+    const char *name = "Noise_IK_25519_AESGCM_SHA256";
+    T_OK(sm_noise_init(&p->i, s, name, true, sm_view_str("mesh"),
+                       &(struct sm_noise_keys){.s = &p->ks, .rs = &p->kr.pub, .known = of_i}));
+    T_OK(sm_noise_init(&p->r, s, name, false, sm_view_str("mesh"),
+                       &(struct sm_noise_keys){.s = &p->kr, .known = of_r}));
+}
+
+static void a_peer_that_was_remembered_gets_the_same_handshake(void)
+{
+    static struct sm_known_dh of_i, of_r;
+    for (size_t k = 0; k < n_suites; k++) {
+        struct pair p;
+        struct sm_secret32 is, ir, rs, rr;
+        sm_known_dh_wipe(&of_i);
+        sm_known_dh_wipe(&of_r);
+        pair_keys(&p, suites[k]);
+        for (uint64_t round = 0; round < 4; round++) {
+            /* who forgot meets who did not */
+            known_start(&p, suites[k], round == 3 ? NULL : &of_i, &of_r);
+            run_to_the_end(&p);
+            T_EQ(of_i.hits, round > 2 ? 1 : round > 1);
+            T_EQ(of_r.hits, round > 1 ? round - 1 : 0);
+            T_OK(sm_noise_split(&p.i, &is, &ir));
+            T_OK(sm_noise_split(&p.r, &rs, &rr));
+            T_TRUE(sm_secret_eq(&is, &rr, 32) && sm_secret_eq(&ir, &rs, 32));
+            if (round > 0) { /* nothing is remembered before somebody says so */
+                sm_noise_remember(&p.i, &p.ks.pub);
+                sm_noise_remember(&p.r, &p.kr.pub);
+            }
+        }
+    }
+}
+
+static void secrets_are_of_one_own_key_and_the_oldest_goes_first(void)
+{
+    static struct sm_known_dh k;
+    struct sm_dh_pub own = {{1}}, other = {{2}}, peer = {{0}};
+    struct sm_secret32 secret = {{0}}, got;
+    sm_known_dh_wipe(&k);
+    for (unsigned i = 0; i < SM_KNOWN_DH; i++) {
+        sm_put_le32(peer.b, i);
+        sm_put_le32(secret.b, i + 7);
+        sm_known_dh_add(&k, &own, &peer, &secret);
+    }
+    sm_put_le32(peer.b, 0);
+    T_OK(sm_known_dh_find(&k, &own, &peer, &got)); /* so that 1 is the oldest */
+    T_EQ(sm_le32(got.b), 7);
+    sm_put_le32(peer.b, SM_KNOWN_DH);
+    sm_known_dh_add(&k, &own, &peer, &secret);
+    T_OK(sm_known_dh_find(&k, &own, &peer, &got));
+    sm_put_le32(peer.b, 1);
+    T_ERR(sm_known_dh_find(&k, &own, &peer, &got), SM_E_NOTFOUND);
+    sm_put_le32(peer.b, 0);
+    T_ERR(sm_known_dh_find(&k, &other, &peer, &got), SM_E_NOTFOUND);
+    sm_known_dh_add(&k, &other, &peer, &secret);
+    T_ERR(sm_known_dh_find(&k, &own, &peer, &got), SM_E_NOTFOUND);
+    T_OK(sm_known_dh_find(&k, &other, &peer, &got));
+}
+
+static void only_a_signature_that_held_is_known(void)
+{
+    static struct sm_known_sigs known;
+    const struct sm_suite *s = sm_suite_real();
+    struct sm_rng r = rng_of("known");
+    struct sm_sign_pair a, b;
+    struct sm_sig sig, bad;
+    struct sm_view m = sm_view_str("a record"), other = sm_view_str("another");
+    sm_sign_pair_make(s, &r, &a);
+    sm_sign_pair_make(s, &r, &b);
+    s->sign(&a, m, &sig);
+    memset(&known, 0, sizeof known);
+    for (uint64_t i = 0; i < 3; i++) {
+        T_OK(sm_known_verify(&known, s, &a.pub, m, &sig));
+        T_EQ(known.hits, i);
+        T_ERR(sm_known_verify(&known, s, &b.pub, m, &sig), SM_E_CRYPTO);
+        T_ERR(sm_known_verify(&known, s, &a.pub, other, &sig), SM_E_CRYPTO);
+        for (size_t bit = 0; bit < 8 * sizeof sig.b; bit++) {
+            bad = sig;
+            bad.b[bit / 8] ^= (uint8_t)(1u << bit % 8);
+            T_ERR(sm_known_verify(&known, s, &a.pub, m, &bad), SM_E_CRYPTO);
+        }
     }
 }
 
@@ -485,17 +620,17 @@ static void a_handshake_with_the_wrong_key_prologue_or_psk_fails(void)
         pair_keys(&p, s);
         sm_dh_pair_make(s, &p.rng, &other);
         pair_start(&p, s, name);
-        struct sm_noise_keys wrong_key = {&p.ks, &other.pub, &p.psk, 1};
+        struct sm_noise_keys wrong_key = {&p.ks, &other.pub, &p.psk, 1, NULL};
         T_OK(sm_noise_init(&p.i, s, name, true, sm_view_str("mesh"), &wrong_key));
         T_ERR(pass(&p, &p.i, &p.r, SIZE_MAX), SM_E_CRYPTO);
 
         pair_start(&p, s, name);
-        struct sm_noise_keys right = {&p.ks, &p.kr.pub, &p.psk, 1};
+        struct sm_noise_keys right = {&p.ks, &p.kr.pub, &p.psk, 1, NULL};
         T_OK(sm_noise_init(&p.i, s, name, true, sm_view_str("hsem"), &right));
         T_ERR(pass(&p, &p.i, &p.r, SIZE_MAX), SM_E_CRYPTO);
 
         pair_start(&p, s, name);
-        struct sm_noise_keys wrong_psk = {&p.ks, &p.kr.pub, &bad_psk, 1};
+        struct sm_noise_keys wrong_psk = {&p.ks, &p.kr.pub, &bad_psk, 1, NULL};
         T_OK(sm_noise_init(&p.i, s, name, true, sm_view_str("mesh"), &wrong_psk));
         T_OK(pass(&p, &p.i, &p.r, SIZE_MAX));
         T_ERR(pass(&p, &p.r, &p.i, SIZE_MAX), SM_E_CRYPTO);
@@ -537,7 +672,7 @@ static void an_unknown_protocol_or_a_missing_key_is_refused(void)
     };
     struct pair p;
     pair_keys(&p, suites[1]);
-    struct sm_noise_keys all = {&p.ks, &p.kr.pub, &p.psk, 0};
+    struct sm_noise_keys all = {&p.ks, &p.kr.pub, &p.psk, 0, NULL};
     for (size_t i = 0; i < SM_COUNT(bad); i++) {
         T_ERR(sm_noise_init(&p.i, suites[1], bad[i], true, sm_view_str(""), &all),
               SM_E_UNSUPPORTED);
@@ -642,6 +777,8 @@ int main(int argc, char **argv)
         T_CASE(a_hash_does_not_depend_on_the_pieces),
         T_CASE(hmac_and_hkdf_give_the_published_values),
         T_CASE(both_sides_of_diffie_hellman_agree),
+        T_CASE(a_public_key_is_the_base_point_times_the_private_one),
+        T_CASE(a_point_becomes_the_number_of_the_published_map),
         T_CASE(a_peer_key_of_small_order_is_refused),
         T_CASE(a_signature_holds_for_one_key_and_one_message),
         T_CASE(ed25519_gives_the_published_values),
@@ -649,6 +786,9 @@ int main(int argc, char **argv)
         T_CASE(all_backends_make_the_same_bytes),
         T_CASE(choosing_a_cipher_ends_and_chooses_one),
         T_CASE(both_ends_of_a_handshake_hold_the_same_keys),
+        T_CASE(a_peer_that_was_remembered_gets_the_same_handshake),
+        T_CASE(secrets_are_of_one_own_key_and_the_oldest_goes_first),
+        T_CASE(only_a_signature_that_held_is_known),
         T_CASE(each_end_of_xx_learns_the_other),
         T_CASE(a_changed_byte_ends_the_handshake),
         T_CASE(a_message_cut_short_ends_the_handshake),

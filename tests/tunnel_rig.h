@@ -258,7 +258,8 @@ static inline void rogue_shake(struct rogue *r, struct rig_mesh *m, struct rig_n
                                struct rig_end *victim, bool is_dialer)
 {
     *r = (struct rogue){.node = node, .now = RIG_T0};
-    sm_handshake_init(&r->hand, m->suite, &m->anchor, is_dialer, SM_AESGCM, &node->dh, NULL);
+    sm_handshake_init(&r->hand, m->suite, &m->anchor, is_dialer, SM_AESGCM, &node->dh, NULL,
+                      NULL);
     uint8_t buf[SM_HANDSHAKE_OUT];
     struct sm_wr w = sm_wr_init(buf, sizeof buf);
     if (is_dialer) {

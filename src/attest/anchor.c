@@ -4,6 +4,7 @@
 #include "attest/dev.h"
 #include "attest/endorse.h"
 #include "crypto/hash.h"
+#include "crypto/known.h"
 #include "crypto/suite.h"
 
 #include <string.h>
@@ -71,9 +72,10 @@ void sm_node_id_make(const uint8_t platform_id[static 32], uint8_t index, uint32
 
 /* -- records ------------------------------------------------------------------------------ */
 
-enum sm_err sm_record_verify(const struct sm_suite *suite, const struct sm_anchor *a,
-                             struct sm_wall now, struct sm_view record, uint8_t type,
-                             const uint8_t sign_key[static 32])
+static enum sm_err verify(const struct sm_suite *suite, const struct sm_anchor *a,
+                          struct sm_known_sigs *known, struct sm_wall now,
+                          struct sm_view record, uint8_t type,
+                          const uint8_t sign_key[static 32])
 {
     uint8_t buf[SM_RECORD_TO_SIGN_MAX];
     struct sm_wr w = sm_wr_init(buf, sizeof buf);
@@ -95,7 +97,14 @@ enum sm_err sm_record_verify(const struct sm_suite *suite, const struct sm_ancho
     SM_TRY(sm_wr_done(&w, &msg));
     memcpy(key.b, sign_key, sizeof key.b);
     memcpy(sig.b, sig_bytes.p, sizeof sig.b);
-    return suite->verify(&key, msg, &sig);
+    return sm_known_verify(known, suite, &key, msg, &sig);
+}
+
+enum sm_err sm_record_verify(const struct sm_suite *suite, const struct sm_anchor *a,
+                             struct sm_wall now, struct sm_view record, uint8_t type,
+                             const uint8_t sign_key[static 32])
+{
+    return verify(suite, a, NULL, now, record, type, sign_key);
 }
 
 #ifdef SM_DEV_ROOT
@@ -153,8 +162,9 @@ enum sm_err sm_node_record_verify(const struct sm_suite *suite, const struct sm_
     struct sm_node_record rec;
     struct sm_node_id id;
     SM_TRY(sm_node_record_read(record, &rec));
-    SM_TRY(sm_record_verify(suite, a, now, record, SM_RECORD_NODE, rec.sign_key));
+    /* The endorsement first: only endorsed keys' signatures are remembered. */
     SM_TRY(endorsement_verify(suite, a, now, &rec));
+    SM_TRY(verify(suite, a, a->known, now, record, SM_RECORD_NODE, rec.sign_key));
     sm_node_id_make(rec.platform_id, rec.index, a->network, &id);
     if (!sm_node_id_eq(&id, &rec.node_id)) {
         return SM_E_AUTH;
@@ -185,8 +195,8 @@ enum sm_err sm_passport_verify(const struct sm_suite *suite, const struct sm_anc
     passport_of_node(&p);
     if (endpoint_bytes.n > 0) {
         SM_TRY(sm_endpoint_record_read(endpoint_bytes, &ep));
-        SM_TRY(sm_record_verify(suite, a, now, endpoint_bytes, SM_RECORD_ENDPOINT,
-                                p.node.sign_key));
+        SM_TRY(verify(suite, a, a->known, now, endpoint_bytes, SM_RECORD_ENDPOINT,
+                      p.node.sign_key));
         if (!sm_node_id_eq(&ep.node_id, &p.node.node_id)) {
             return SM_E_AUTH;
         }

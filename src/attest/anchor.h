@@ -22,6 +22,7 @@
 #include "wire/record.h"
 
 struct sm_suite;
+struct sm_known_sigs;
 struct sm_trust;
 
 enum sm_env {
@@ -46,6 +47,9 @@ struct sm_anchor {
     /* The hardware makers' roots (attest/roots.h).  NULL: the pinned ones, as always outside of
      * tests; no configuration sets this. */
     const struct sm_trust *trust;
+    /* Where the signatures under endorsements and records that have held are remembered, so
+     * that a record seen before costs a hash; NULL: nowhere.  Outlives the anchor's users. */
+    struct sm_known_sigs *known;
 };
 
 /* Derive mesh id and network, and set the environment's grades: both take the hardware
@@ -62,7 +66,7 @@ void sm_node_id_make(const uint8_t platform_id[static 32], uint8_t index, uint32
                      struct sm_node_id *out);
 
 /* Check network, times and signature of a whole record of any type.  The grammar of its body
- * is the caller's. */
+ * is the caller's.  Its signature is not remembered: most are seen once. */
 enum sm_err sm_record_verify(const struct sm_suite *suite, const struct sm_anchor *a,
                              struct sm_wall now, struct sm_view record, uint8_t type,
                              const uint8_t sign_key[static 32]) SM_MUST;

@@ -65,12 +65,13 @@ static enum sm_err sign(const struct sm_suite *suite, const struct sm_sign_pair 
     return w->full ? SM_E_LIMIT : SM_OK;
 }
 
-static enum sm_err verify(const struct sm_suite *suite, const uint8_t key[static 32],
-                          struct sm_view aad, const struct sm_cose *m)
+static enum sm_err verify(struct sm_known_sigs *known, const struct sm_suite *suite,
+                          const uint8_t key[static 32], struct sm_view aad,
+                          const struct sm_cose *m)
 {
     struct sm_sign_pub pub;
     memcpy(pub.b, key, sizeof pub.b);
-    return sm_cose_verify(suite, m, &pub, aad);
+    return sm_cose_verify_known(known, suite, m, &pub, aad);
 }
 
 /* -- endorsement -------------------------------------------------------------------------- */
@@ -127,7 +128,7 @@ enum sm_err sm_dev_endorsement_verify(const struct sm_suite *suite, const struct
     SM_TRY(endorsement_read(c.payload, &e));
     enum sm_err err = SM_E_CRYPTO;
     for (size_t i = 0; i < a->n_roots && err != SM_OK; i++) {
-        err = verify(suite, a->roots[i], aad, &c);
+        err = verify(a->known, suite, a->roots[i], aad, &c);
     }
     SM_TRY(err);
     struct sm_record_head times = {.not_before = e.not_before, .expires = e.expires};
@@ -207,7 +208,7 @@ enum sm_err sm_dev_evidence_verify(const struct sm_suite *suite,
                        "development evidence");
         return e;
     }
-    e = verify(suite, sign_key, sm_view_str(EVIDENCE_AAD), &c);
+    e = verify(NULL, suite, sign_key, sm_view_str(EVIDENCE_AAD), &c);
     if (e != SM_OK) {
         sm_reasons_add(why, SM_REASON_SIGNATURE, "signature", "not by this key",
                        "by the node's sign_key");

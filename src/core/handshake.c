@@ -31,7 +31,8 @@ static bool is_cipher(uint8_t c)
 
 void sm_handshake_init(struct sm_handshake *h, const struct sm_suite *suite,
                        const struct sm_anchor *anchor, bool is_dialer, enum sm_aead_kind faster,
-                       const struct sm_dh_pair *own, const struct sm_dh_pub *peer)
+                       const struct sm_dh_pair *own, const struct sm_dh_pub *peer,
+                       struct sm_known_dh *known)
 {
     *h = (struct sm_handshake){
         .suite = suite,
@@ -40,6 +41,7 @@ void sm_handshake_init(struct sm_handshake *h, const struct sm_suite *suite,
         .cipher = faster,
         .pattern = peer != NULL ? SM_HAND_IK : SM_HAND_XX,
         .own = *own,
+        .known = known,
     };
     if (peer != NULL) {
         h->peer = *peer;
@@ -77,7 +79,8 @@ void sm_handshake_refuse(enum sm_err err, struct sm_wr *out)
 
 static enum sm_err begin_noise(struct sm_handshake *h)
 {
-    struct sm_noise_keys keys = {.s = &h->own, .rs = h->is_dialer ? &h->peer : NULL};
+    struct sm_noise_keys keys = {
+        .s = &h->own, .rs = h->is_dialer ? &h->peer : NULL, .known = h->known};
     SM_TRY(sm_noise_init(&h->noise, h->suite, protocol(h->pattern, h->cipher), h->is_dialer,
                          sm_view_of(h->prologue, h->prologue_n), &keys));
     h->is_begun = true;

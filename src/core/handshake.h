@@ -33,6 +33,7 @@ struct sm_handshake {
     unsigned tries;
     struct sm_dh_pair own;
     struct sm_dh_pub peer; /* dialer, IK */
+    struct sm_known_dh *known;
     uint8_t prologue[SM_PROLOGUE_MAX + 2 * SM_HANDSHAKE_TRIES * SM_HAND_HEAD];
     size_t prologue_n;
     struct sm_noise noise;
@@ -43,10 +44,11 @@ struct sm_handshake {
     uint64_t nonce;
 };
 
-/* peer: what a dialer knows of it, or NULL. */
+/* peer: what a dialer knows of it, or NULL.  known: may be NULL; outlives the handshake. */
 void sm_handshake_init(struct sm_handshake *h, const struct sm_suite *suite,
                        const struct sm_anchor *anchor, bool is_dialer, enum sm_aead_kind faster,
-                       const struct sm_dh_pair *own, const struct sm_dh_pub *peer);
+                       const struct sm_dh_pair *own, const struct sm_dh_pub *peer,
+                       struct sm_known_dh *known);
 void sm_handshake_wipe(struct sm_handshake *h);
 
 /* Dialer: write the first HELLO. */

@@ -91,6 +91,7 @@ static enum sm_err tunnel_start(struct sm_node *n, struct link *l)
                                 .is_dialer = l->peer_index >= 0,
                                 .faster = n->cfg.cipher,
                                 .dh = &n->dh,
+                                .known = n->cfg.known,
                                 .data_bytes = n->cfg.queue_bytes,
                                 .lease = n->cfg.lease,
                                 .record = sm_view_of(n->self_record, n->self_record_n)};

@@ -133,6 +133,7 @@ static struct sm_host *new_host(struct sm_node *n)
                               .anchor = &n->cfg.anchor,
                               .self = {.node = n->hop, .ep = SM_EP_NODE},
                               .dh = n->dh,
+                              .known = n->cfg.known,
                               .cipher = n->cfg.cipher,
                               .sessions = n->cfg.sessions_max,
                               .pool_bytes = n->cfg.session_bytes};

@@ -42,7 +42,8 @@ struct sm_node_cfg {
     struct sm_wall wall;
     /* What the NODE record will say; head, dh_key and signature are filled in here. */
     struct sm_node_record self;
-    enum sm_aead_kind cipher; /* the faster one here */
+    enum sm_aead_kind cipher;  /* the faster one here */
+    struct sm_known_dh *known; /* in secret memory; outlives the node; NULL: none is kept */
     struct sm_net_addr peers[SM_NODE_PEERS_MAX];
     unsigned n_peers;
     unsigned tunnels_max; /* carriers, those of strangers included; 0: 128 */

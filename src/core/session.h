@@ -55,9 +55,10 @@ struct sm_host_cfg {
     const struct sm_anchor *anchor; /* must outlive the host */
     uint8_t seed[32];
     struct sm_addr self;
-    struct sm_dh_pair dh;     /* the key the passport names; copied, wiped at the end */
-    enum sm_aead_kind cipher; /* of sessions we open [SM_AESGCM]; we accept both */
-    struct sm_view passport;  /* ours; copied; may come later by sm_host_passport() */
+    struct sm_dh_pair dh;      /* the key the passport names; copied, wiped at the end */
+    struct sm_known_dh *known; /* what it made with peers' keys, or NULL; outlives the host */
+    enum sm_aead_kind cipher;  /* of sessions we open [SM_AESGCM]; we accept both */
+    struct sm_view passport;   /* ours; copied; may come later by sm_host_passport() */
     /* May the holder of this key open a session to us, and make requests?  Answers to our own
      * always come.  NULL: whoever has a good passport. */
     bool (*may_open)(void *ctx, const uint8_t dh_key[static 32]);

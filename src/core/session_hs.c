@@ -226,8 +226,9 @@ static enum sm_err message1_write(struct sm_host *h, struct session *s)
         prologue_write(h, s->cipher, s->local_id, h->cfg.self, p->addr, room);
     struct sm_dh_pub peer_key;
     memcpy(peer_key.b, p->dh_key, sizeof peer_key.b);
-    SM_TRY(sm_noise_init(&s->noise, h->cfg.suite, protocol_of(s->cipher), true, prologue,
-                         &(struct sm_noise_keys){.s = &h->cfg.dh, .rs = &peer_key}));
+    SM_TRY(sm_noise_init(
+        &s->noise, h->cfg.suite, protocol_of(s->cipher), true, prologue,
+        &(struct sm_noise_keys){.s = &h->cfg.dh, .rs = &peer_key, .known = h->cfg.known}));
     size_t n = 0;
     SM_TRY(sm_noise_write(&s->noise, &h->rng, sm_view_of(h->passport, h->passport_n),
                           sm_pool_at(&h->pool, s->first) + SM_FRAG_HEAD,
@@ -386,7 +387,7 @@ static enum sm_err message1_read(struct sm_host *h, struct sm_wall wall, struct 
     uint8_t room[PROLOGUE_MAX];
     struct sm_view prologue = prologue_write(h, cipher, head->session, src, h->cfg.self, room);
     SM_TRY(sm_noise_init(&out->noise, h->cfg.suite, protocol_of(cipher), false, prologue,
-                         &(struct sm_noise_keys){.s = &h->cfg.dh}));
+                         &(struct sm_noise_keys){.s = &h->cfg.dh, .known = h->cfg.known}));
     size_t n = 0;
     SM_TRY(sm_noise_read(&out->noise, body, h->plain, SM_PASSPORT_MAX, &n));
     SM_TRY(sm_noise_remote(&out->noise, &out->key));
@@ -397,7 +398,11 @@ static enum sm_err message1_read(struct sm_host *h, struct sm_wall wall, struct 
                               &out->passport));
     bool is_theirs = sm_addr_eq(out->passport.addr, src) &&
                      memcmp(out->passport.dh_key, out->key.b, sizeof out->key.b) == 0;
-    return is_theirs ? SM_OK : SM_E_AUTH;
+    if (!is_theirs) {
+        return SM_E_AUTH;
+    }
+    sm_noise_remember(&out->noise, &h->cfg.dh.pub);
+    return SM_OK;
 }
 
 /* The oldest half-open session, of one peer or (SM_NONE) of all; and how many there are. */
@@ -550,6 +555,7 @@ static enum sm_err message2_read(struct sm_host *h, struct sm_wall wall, struct 
         memcmp(o->passport.dh_key, p->dh_key, sizeof p->dh_key) != 0) {
         return SM_E_AUTH;
     }
+    sm_noise_remember(&o->noise, &h->cfg.dh.pub);
     SM_TRY(keys_take(h, s, &o->noise));
     *remote_id = id;
     return SM_OK;

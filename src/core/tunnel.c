@@ -111,7 +111,7 @@ struct sm_tunnel *sm_tunnel_new(const struct sm_tunnel_cfg *cfg)
     t->cfg = *cfg;
     set_defaults(&t->cfg);
     sm_handshake_init(&p->hand, cfg->suite, cfg->anchor, cfg->is_dialer, cfg->faster, cfg->dh,
-                      cfg->is_dialer ? cfg->peer : NULL);
+                      cfg->is_dialer ? cfg->peer : NULL, cfg->known);
     sm_lease_init(&t->lease, cfg->suite, cfg->anchor, cfg->is_dialer, t->cfg.lease,
                   &cfg->dh->pub, cfg->record, cfg->is_dialer ? cfg->want : NULL);
     t->cfg.dh = NULL;
@@ -289,6 +289,7 @@ static void plan_rekey(struct sm_tunnel *t)
 
 static void go_up(struct sm_tunnel *t)
 {
+    sm_noise_remember(&t->prove->hand.noise, &t->lease.pk_self);
     t->state = UP;
     t->has_up = true;
     t->control.max = t->cfg.control_bytes;

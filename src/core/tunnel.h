@@ -41,9 +41,10 @@ struct sm_tunnel_cfg {
     const struct sm_anchor *anchor; /* outlives the tunnel */
     uint8_t seed[32];
     bool is_dialer;
-    enum sm_aead_kind faster;      /* the cipher this machine prefers */
-    const struct sm_dh_pair *dh;   /* own key of this boot; copied */
-    struct sm_view record;         /* own signed NODE record; copied */
+    enum sm_aead_kind faster;    /* the cipher this machine prefers */
+    const struct sm_dh_pair *dh; /* own key of this boot; copied */
+    struct sm_known_dh *known; /* what it made with peers' keys, or NULL; outlives the tunnel */
+    struct sm_view record;     /* own signed NODE record; copied */
     const struct sm_dh_pub *peer;  /* dialer: the peer's key if known, else NULL; copied */
     const struct sm_node_id *want; /* dialer: refuse any other node, or NULL; copied */
     size_t data_bytes;             /* data that may wait: 256 KiB, about 1 ms at 2 GB/s */

@@ -47,11 +47,18 @@ enum sm_err sm_cose_sign(const struct sm_suite *s, const struct sm_sign_pair *ke
 enum sm_err sm_cose_verify(const struct sm_suite *s, const struct sm_cose *m,
                            const struct sm_sign_pub *key, struct sm_view aad)
 {
+    return sm_cose_verify_known(NULL, s, m, key, aad);
+}
+
+enum sm_err sm_cose_verify_known(struct sm_known_sigs *known, const struct sm_suite *s,
+                                 const struct sm_cose *m, const struct sm_sign_pub *key,
+                                 struct sm_view aad)
+{
     uint8_t signed_bytes[SM_COSE_MAX];
     struct sm_wr tbs = sm_wr_init(signed_bytes, sizeof signed_bytes);
     struct sm_view v;
     SM_TRY(put_to_be_signed(&tbs, m, aad, &v));
-    return s->verify(key, v, &m->sig);
+    return sm_known_verify(known, s, key, v, &m->sig);
 }
 
 /* -- reading ----------------------------------------------------------------------------- */

@@ -16,6 +16,7 @@
  * Memory:  never allocates; views point into the message.  What is signed is assembled on the
  *          stack, hence SM_COSE_MAX.
  */
+#include "crypto/known.h"
 #include "crypto/suite.h"
 
 #define SM_COSE_MAX 16384 /* bytes of payload, headers and external data of one message */
@@ -39,3 +40,8 @@ enum sm_err sm_cose_read(struct sm_view msg, struct sm_cose *out) SM_MUST;
 /* CRYPTO when key did not sign this payload, header and aad. */
 enum sm_err sm_cose_verify(const struct sm_suite *s, const struct sm_cose *m,
                            const struct sm_sign_pub *key, struct sm_view aad) SM_MUST;
+
+/* The same, remembering that it holds; known may be NULL. */
+enum sm_err sm_cose_verify_known(struct sm_known_sigs *known, const struct sm_suite *s,
+                                 const struct sm_cose *m, const struct sm_sign_pub *key,
+                                 struct sm_view aad) SM_MUST;

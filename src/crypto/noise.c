@@ -286,6 +286,17 @@ static enum sm_err mix_dh(struct sm_noise *n, const struct sm_dh_pair *own,
     return SM_OK;
 }
 
+/* Of the same two keys each time these two meet. */
+static enum sm_err mix_static(struct sm_noise *n)
+{
+    if (n->known == NULL || sm_known_dh_find(n->known, &n->s.pub, &n->rs, &n->ss) != SM_OK) {
+        SM_TRY(n->suite->dh(&n->s.priv, &n->rs, &n->ss));
+    }
+    n->has_ss = true;
+    mix_key(n, sm_view_of(n->ss.b, sizeof n->ss.b));
+    return SM_OK;
+}
+
 static void mix_ephemeral(struct sm_noise *n, const struct sm_dh_pub *e)
 {
     mix_hash(n, sm_view_of(e->b, sizeof e->b));
@@ -312,7 +323,7 @@ static enum sm_err mix_token(struct sm_noise *n, uint8_t token)
     case SE:
         return n->is_initiator ? mix_dh(n, &n->s, &n->re) : mix_dh(n, &n->e, &n->rs);
     case SS:
-        return mix_dh(n, &n->s, &n->rs);
+        return mix_static(n);
     case PSK:
         mix_psk(n);
         return SM_OK;
@@ -462,6 +473,7 @@ static enum sm_err take_keys(struct sm_noise *n, const struct pattern *p,
     if (needs_s) {
         n->s = *keys->s;
     }
+    n->known = keys->known;
     if (needs_rs) {
         n->rs = *keys->rs;
         n->has_rs = true;
@@ -563,6 +575,13 @@ enum sm_err sm_noise_remote(const struct sm_noise *n, struct sm_dh_pub *out)
     return SM_OK;
 }
 
+void sm_noise_remember(const struct sm_noise *n, const struct sm_dh_pub *own)
+{
+    if (n->known != NULL && n->has_ss && n->has_rs) {
+        sm_known_dh_add(n->known, own, &n->rs, &n->ss);
+    }
+}
+
 struct sm_view sm_noise_hash(const struct sm_noise *n)
 {
     return sm_view_of(n->h, sm_hash_len(n->hash));
@@ -582,9 +601,15 @@ enum sm_err sm_noise_split(struct sm_noise *n, struct sm_secret32 *out_send,
     sm_wipe(k, sizeof k);
 
     struct sm_noise rest = {.hash = n->hash, .rs = n->rs, .has_rs = n->has_rs};
+    if (n->known != NULL && n->has_ss) {
+        rest.known = n->known;
+        rest.ss = n->ss;
+        rest.has_ss = true;
+    }
     memcpy(rest.h, n->h, sizeof rest.h);
     sm_noise_wipe(n);
     *n = rest;
+    sm_wipe(&rest, sizeof rest);
     return SM_OK;
 }
 

@@ -22,6 +22,7 @@
  *          STATE.  Nothing of a failed message has any effect.
  */
 #include "crypto/hash.h"
+#include "crypto/known.h"
 #include "crypto/suite.h"
 
 #define SM_NOISE_MSG_MAX  65535 /* section 3 */
@@ -34,7 +35,9 @@ struct sm_noise_keys {
     const struct sm_dh_pair *s; /* own static key */
     const struct sm_dh_pub *rs; /* the peer's, where the pattern knows it beforehand */
     const struct sm_secret32 *psks;
-    size_t psk_count; /* as many as the name has psk modifiers */
+    size_t psk_count;          /* as many as the name has psk modifiers */
+    struct sm_known_dh *known; /* asked for the secret of both static keys; outlives the
+                                  handshake; NULL: it is computed */
 };
 
 /* Private, but for its size. */
@@ -55,6 +58,9 @@ struct sm_noise {
     struct sm_dh_pair s, e; /* HandshakeState */
     struct sm_dh_pub rs, re;
     bool has_e, has_rs;
+    struct sm_known_dh *known;
+    struct sm_secret32 ss; /* kept for sm_noise_remember */
+    bool has_ss;
     struct sm_secret32 psk[SM_NOISE_PSKS_MAX];
     uint8_t psk_count, psk_at;
 };
@@ -81,12 +87,17 @@ bool sm_noise_may_write(const struct sm_noise *n); /* it is our turn */
 /* The peer's static key, once it is known.  NOTFOUND before. */
 enum sm_err sm_noise_remote(const struct sm_noise *n, struct sm_dh_pub *out) SM_MUST;
 
+/* The peer is who it should be: put the secret of both static keys, if the pattern has it,
+ * where the next handshake with it is told to look.  Also after the split. */
+void sm_noise_remember(const struct sm_noise *n, const struct sm_dh_pub *own);
+
 /* The handshake hash, 32 or 64 bytes that bind to this channel (section 11.2); lives as long
  * as n.  Final when done. */
 struct sm_view sm_noise_hash(const struct sm_noise *n);
 
-/* The two transport keys; once.  The secrets of the handshake are wiped, the handshake hash
- * and the peer's key stay.  STATE: not done, or split before. */
+/* The two transport keys; once.  The secrets of the handshake are wiped; the handshake hash,
+ * the peer's key and what sm_noise_remember needs stay until the wipe.  STATE: not done, or
+ * split before. */
 enum sm_err sm_noise_split(struct sm_noise *n, struct sm_secret32 *out_send,
                            struct sm_secret32 *out_recv) SM_MUST;
 

@@ -4,7 +4,9 @@
  * It runs the node core (core/node.h) over real connections and holds only keys made at this
  * boot: the node's long-term key is in seemesh-keys, data in seemesh-store, guests in
  * seemesh-run.  It opens no file, and after its start it can open none. */
+#include "crypto/known.h"
 #include "os/random.h"
+#include "os/secretmem.h"
 #include "proc/log.h"
 #include "proc/net_int.h"
 #include "seemesh/version.h"
@@ -421,6 +423,7 @@ static void start_node(struct net *n, const struct sm_ipc_identity *id)
     }
     cfg->suite = sm_suite_real();
     cfg->anchor = n->anchor;
+    cfg->known = n->known;
     cfg->now = sm_clock_mono();
     cfg->wall = sm_clock_wall();
     cfg->cipher = sm_aead_fastest(now_ns);
@@ -645,6 +648,11 @@ static enum sm_err start(void *ctx, struct sm_self *self)
     sm_rng_init(&n->rng, seed, "net");
     sm_wipe(seed, sizeof seed);
     SM_TRY(sm_config_anchor(n->config, &n->anchor));
+    n->known = sm_secret_new(sizeof *n->known);
+    n->anchor.known = calloc(1, sizeof *n->anchor.known);
+    if (n->known == NULL || n->anchor.known == NULL) {
+        return SM_E_NOMEM;
+    }
     SM_TRY(sm_timer_new(n->loop, on_timer, n, &n->timer));
     return sm_child_confine(self, NULL, 0, SM_CONFINE_SCOPED, SM_CALLS_CONNECT);
 }
@@ -663,6 +671,8 @@ static void stop(void *ctx)
     ep_free_all(n);
     sm_timer_free(n->timer);
     sm_node_free(n->node);
+    sm_secret_free(n->known);
+    free(n->anchor.known);
     free(n->waiting);
     sm_wipe(n, sizeof *n);
 }

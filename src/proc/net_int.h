@@ -97,7 +97,8 @@ struct net {
     struct sm_loop *loop;
     const struct sm_config *config;
     struct sm_anchor anchor;
-    struct sm_node *node; /* NULL until keys told our identity */
+    struct sm_known_dh *known; /* secret memory */
+    struct sm_node *node;      /* NULL until keys told our identity */
     struct sm_timer *timer;
     struct sm_rng rng;
     struct sm_mono started;
