@@ -159,7 +159,7 @@ enum sm_err sm_endorsement_verify(const struct sm_suite *suite, const struct sm_
     enum sm_err err = SM_E_CRYPTO;
     for (size_t i = 0; i < a->n_roots && err != SM_OK; i++) {
         memcpy(root.b, a->roots[i], sizeof root.b);
-        err = sm_cose_verify(suite, &c, &root, aad);
+        err = sm_cose_verify_known(a->known, suite, &c, &root, aad);
     }
     SM_TRY(err);
     SM_TRY(check(&e));
