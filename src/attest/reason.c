@@ -198,6 +198,9 @@ static const struct fix fixes[] = {
     {SM_REASON_CHAIN, ANY, NULL, NULL,
      "staple every certificate between the platform's key and the maker's root, leaf first"},
 
+    {SM_REASON_EXPIRED, ANY, "manifest", NULL,
+     "have the mesh's owner sign the manifest again with a later not-after, and apply it on "
+     "every node that is cut off"},
     {SM_REASON_EXPIRED, ON(NITRO), NULL, NULL,
      "collect a new document: its certificate lives 3 hours; if it is new, set this machine's "
      "clock (chronyc makestep)"},
@@ -338,6 +341,21 @@ static const struct fix fixes[] = {
      "(/sys/kernel/security/tpm0/binary_bios_measurements)"},
     {SM_REASON_LOG, ANY, NULL, NULL,
      "staple the event log of this boot (TDX: the CCEL table), as it is"},
+
+    {SM_REASON_MANIFEST, ANY, "manifest", "none",
+     "have the mesh's owner sign a manifest ('seemesh manifest sign') and apply it on this "
+     "node "
+     "('seemesh manifest apply')"},
+    {SM_REASON_MANIFEST, ANY, NULL, NULL,
+     "sign it for this mesh: environment, mesh name and first root give its id ('seemesh "
+     "manifest show' prints it)"},
+    {SM_REASON_DEPRECATED, ANY, NULL, NULL,
+     "update the node to what an active reference value names, or have the owner put its end "
+     "off"},
+    {SM_REASON_VERSION, ANY, NULL, NULL,
+     "nothing is wrong if this is an old copy; to change what is in force, sign it again with "
+     "a "
+     "version {want}"},
 };
 
 static bool begins(const char *text, const char *with)

@@ -100,7 +100,13 @@ sm_tvec_tier_name(int value); /* "none", "affirming", "warning", "contraindicate
     X(REGISTERS, 28, "registers", BOTH, EXECUTABLES, UNKNOWN_CODE,                             \
       "a register is not as wanted, or not what was signed")                                   \
     X(LOG, 29, "log", BOTH, EXECUTABLES, UNKNOWN_CODE,                                         \
-      "the event log does not explain the registers")
+      "the event log does not explain the registers")                                          \
+    X(MANIFEST, 30, "manifest", POLICY, EXECUTABLES, UNEXPECTED,                               \
+      "no manifest of this mesh is in force")                                                  \
+    X(DEPRECATED, 31, "deprecated", POLICY, EXECUTABLES, WEAK,                                 \
+      "the time of this reference value is over")                                              \
+    X(VERSION, 32, "version", VERIFY, SOURCED_DATA, UNEXPECTED,                                \
+      "a document that is not newer than the one in force")
 
 #define SM_REASON_ENUM(name, value, json, stage, claim, tvec, words) SM_REASON_##name = (value),
 enum sm_reason_code { SM_REASON_NONE = 0, SM_REASON_LIST(SM_REASON_ENUM) SM_REASON_CODES };

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What is read of a manifest or a revocation list writes to the same bytes; documents of
+ * anybody are refused, whatever they say. */
+#include "attest/manifest.h"
+#include "attest/revocation.h"
+#include "attest/rules.h"
+#include "crypto/suite.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+static void try_manifest(struct sm_view in, uint8_t *again)
+{
+    struct sm_mesh_manifest m;
+    if (sm_mesh_manifest_read(in, &m) == SM_OK) {
+        struct sm_wr w = sm_wr_init(again, in.n);
+        sm_mesh_manifest_write(&m, &w);
+        assert(!w.full && w.n == in.n && memcmp(again, in.p, in.n) == 0);
+        sm_mesh_manifest_done(&m);
+    }
+}
+
+static void try_revocations(struct sm_view in, uint8_t *again)
+{
+    struct sm_revocations l;
+    if (sm_revocations_read(in, &l) == SM_OK) {
+        struct sm_wr w = sm_wr_init(again, in.n);
+        sm_revocations_write(&l, &w);
+        assert(!w.full && w.n == in.n && memcmp(again, in.p, in.n) == 0);
+        sm_revocations_done(&l);
+    }
+}
+
+static void try_offer(struct sm_view in)
+{
+    static const uint8_t root[1][32] = {{1}};
+    struct sm_anchor anchor;
+    struct sm_rules *rules = NULL;
+    struct sm_rules_change change;
+    struct sm_reasons why;
+    enum sm_err e = sm_anchor_make(SM_ENV_DEV, "fuzz", root, 1, &anchor);
+    assert(e == SM_OK);
+    if (sm_rules_new(sm_suite_real(), &anchor, &rules) != SM_OK) {
+        return;
+    }
+    e = sm_rules_offer(rules, (struct sm_wall){1700000000}, in.n > 0 ? in.p[0] : 0,
+                       sm_view_sub(in, 1, in.n), &change, &why);
+    assert(e != SM_OK && why.n > 0);
+    sm_rules_free(rules);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    struct sm_view in = {data, n};
+    uint8_t *again = malloc(n > 0 ? n : 1);
+    if (again == NULL) {
+        return 0;
+    }
+    try_manifest(in, again);
+    try_revocations(in, again);
+    try_offer(in);
+    free(again);
+    return 0;
+}
