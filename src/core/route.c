@@ -89,6 +89,7 @@ static enum sm_err slot_add(struct sm_route *r, const struct sm_node_id *id, uin
     r->order_hop[at] = sm_hop_of(id).v;
     r->order_n++;
     r->slots[slot] = (struct route_slot){.is_used = true, .id = *id};
+    r->is_retold = true;
     *out = slot;
     return SM_OK;
 }
@@ -110,6 +111,7 @@ static void slot_remove(struct sm_route *r, struct sm_mono now, uint32_t slot)
     event_set(r, s, s->is_told ? EVENT_GONE : EVENT_NONE);
     s->is_used = false;
     s->paths_of = 0;
+    r->is_retold = true;
     sm_route_graph_dirty(r, now);
     r->is_urgent = true;
 }
@@ -348,6 +350,7 @@ static enum sm_err take_links(struct sm_route *r, struct sm_mono now, struct sm_
     record_store(r, now, wall, have, head, bytes);
     flood(r, slot, FLOODED_LINKS, from);
     if (!is_same) {
+        r->is_retold = true;
         sm_route_graph_dirty(r, now);
     }
     return SM_OK;
@@ -504,6 +507,7 @@ void sm_route_signed(struct sm_route *r, struct sm_mono now, uint64_t token, enu
     record_store(r, now, head->not_before, &r->slots[r->self].record[FLOODED_LINKS], head,
                  sm_view_of(record, w.n));
     flood(r, r->self, FLOODED_LINKS, NULL);
+    r->is_retold = true;
     r->stats.originated++;
 }
 
@@ -644,6 +648,7 @@ static void links_expire(struct sm_route *r, struct sm_mono now, uint32_t slot)
     for (unsigned i = 0; i < SM_LINKS_MAX; i++) {
         pending_clear(&r->links[i], slot, FLOODED_LINKS);
     }
+    r->is_retold = true;
     sm_route_graph_dirty(r, now);
 }
 

@@ -48,8 +48,10 @@ struct route_slot {
     /* Paths to it, as they were last handed out. */
     uint64_t paths_of; /* the graph they belong to; 0: none */
     uint8_t paths_k, paths_n;
+    struct sm_mono paths_until;                 /* they may be kept, if they get no worse */
     struct sm_mono paths_since[SM_ROUTE_PATHS]; /* by the slots of the session's packets */
     struct sm_mono paths_ok_at;
+    uint32_t paths_found[SM_ROUTE_PATHS]; /* their costs at that time */
     struct sm_route_path paths[SM_ROUTE_PATHS];
 };
 
@@ -92,6 +94,7 @@ struct sm_route {
     bool is_changed;
     struct sm_node_record parsed; /* what the last output or query showed */
 
+    bool is_retold; /* announcements are behind: a LINKSTATE or who is there has changed */
     bool is_dirty;  /* the graph is behind: build it at spf_at */
     bool is_urgent; /* ... or at the next question */
     struct sm_mono spf_at, spf_ran_at, followed_at, check_at, penalty_at;

@@ -18,6 +18,9 @@
 #define SPF_GAP_MIN SM_MS(200)
 #define SPF_GAP_MAX SM_S(1)
 #define SPF_QUIET   SM_S(2)
+#define PATHS_KEEP  SM_S(30) /* paths that got no worse stay, though better ones may exist */
+#define PATHS_FEW   SM_S(5)  /* ... when there were fewer than asked for */
+#define PATHS_WORSE 4u       /* no worse by more than a quarter, about a class */
 #define TRUST_CHECK SM_S(30) /* scores also move by time alone */
 #define TRUST_FRESH SM_S(5)  /* ... and so slowly that not each build looks at all */
 
@@ -101,6 +104,10 @@ static void arc(struct sm_graph *g, uint32_t to, uint32_t cost)
 static void announcements_build(struct sm_route *r)
 {
     struct sm_graph *g = &r->announcements;
+    if (!r->is_retold) {
+        return;
+    }
+    r->is_retold = false;
     sm_graph_begin(g, r->graph.n);
     for (uint32_t u = 0; u < g->n; u++) {
         struct sm_linkstate ls;
@@ -297,8 +304,9 @@ static unsigned keep_clean(const struct sm_route *r, struct sm_spf_path *paths, 
     return kept > 0 ? kept : n;
 }
 
+/* *is_all: none was left out for a silent relay. */
 static unsigned paths_find(struct sm_route *r, const struct route_slot *dst, unsigned k,
-                           struct sm_route_path out[static SM_ROUTE_PATHS])
+                           struct sm_route_path out[static SM_ROUTE_PATHS], bool *is_all)
 {
     struct sm_spf_path found[SM_ROUTE_PATHS];
     uint32_t from = node_of(r, sm_hop_of(&r->slots[r->self].id));
@@ -306,26 +314,73 @@ static unsigned paths_find(struct sm_route *r, const struct route_slot *dst, uns
     if (to == SM_ROUTE_NONE || from == SM_ROUTE_NONE || !dst->is_reachable) {
         return 0;
     }
-    unsigned n = keep_clean(r, found, sm_spf_disjoint(r->spf, &r->graph, from, to, k, found));
+    unsigned all = sm_spf_disjoint(r->spf, &r->graph, from, to, k, found);
+    unsigned n = keep_clean(r, found, all);
+    *is_all = n == all;
     for (unsigned i = 0; i < n; i++) {
         out[i] = path_of(r, &found[i]);
     }
     return n;
 }
 
+/* What the path costs in the present graph; 0: it is broken, or over a silent relay. */
+static uint64_t path_cost(const struct sm_route *r, const struct sm_route_path *p)
+{
+    uint32_t from = node_of(r, sm_hop_of(&r->slots[r->self].id));
+    uint64_t cost = 0;
+    for (unsigned i = 0; i < p->n; i++) {
+        uint32_t to = node_of(r, p->hops[i]);
+        uint32_t c = to != SM_ROUTE_NONE ? sm_graph_cost(&r->graph, from, to) : 0;
+        if (c == 0 || (i + 1 < p->n && r->slots[r->node_slot[to]].penalty > 0)) {
+            return 0;
+        }
+        cost += c;
+        from = to;
+    }
+    return cost;
+}
+
+/* Paths that were searched lately stay as long as none got much worse: the search costs far
+ * more than looking at them, and the graph changes often while a mesh grows. */
+static bool paths_hold(const struct sm_route *r, struct sm_mono now, struct route_slot *dst,
+                       unsigned k)
+{
+    uint32_t cost[SM_ROUTE_PATHS];
+    if (dst->paths_n == 0 || dst->paths_k != k || sm_is_due(dst->paths_until, now)) {
+        return false;
+    }
+    for (unsigned i = 0; i < dst->paths_n; i++) {
+        cost[i] = (uint32_t)path_cost(r, &dst->paths[i]);
+        uint32_t found = dst->paths_found[i];
+        if (cost[i] == 0 || cost[i] > found + found / PATHS_WORSE) {
+            return false;
+        }
+    }
+    for (unsigned i = 0; i < dst->paths_n; i++) {
+        dst->paths[i].cost = cost[i];
+    }
+    dst->paths_of = r->graph_id;
+    return true;
+}
+
 static void paths_compute(struct sm_route *r, struct sm_mono now, struct route_slot *dst,
                           unsigned k)
 {
     struct sm_route_path paths[SM_ROUTE_PATHS];
-    unsigned n = paths_find(r, dst, k, paths), was = dst->paths_n;
+    bool is_all = true;
+    unsigned n = paths_find(r, dst, k, paths, &is_all), was = dst->paths_n;
     for (unsigned i = 0; i < SM_ROUTE_PATHS; i++) {
         bool is_same = n > 0 && was > 0 && path_eq(&paths[i % n], &dst->paths[i % was]);
         dst->paths_since[i] = is_same ? dst->paths_since[i] : now;
     }
-    memcpy(dst->paths, paths, n * sizeof *paths);
+    for (unsigned i = 0; i < n; i++) {
+        dst->paths[i] = paths[i];
+        dst->paths_found[i] = paths[i].cost;
+    }
     dst->paths_n = (uint8_t)n;
     dst->paths_k = (uint8_t)k;
     dst->paths_of = r->graph_id;
+    dst->paths_until = !is_all ? now : sm_after(now, n < k ? PATHS_FEW : PATHS_KEEP);
     r->stats.path_runs++;
 }
 
@@ -344,7 +399,8 @@ unsigned sm_route_paths(struct sm_route *r, struct sm_mono now, struct sm_hop ds
         return 1;
     }
     struct route_slot *s = &r->slots[slot];
-    if (s->paths_of != r->graph_id || s->paths_k != k) {
+    bool is_present = s->paths_of == r->graph_id && s->paths_k == k;
+    if (!is_present && !paths_hold(r, now, s, k)) {
         paths_compute(r, now, s, k);
     }
     memcpy(out, s->paths, s->paths_n * sizeof *out);
