@@ -183,7 +183,7 @@ enum sm_err sm_tpm_key_spki(struct sm_view der_or_pem, struct sm_tpm_key *out)
     return e;
 }
 
-static enum sm_err pub_of(const struct sm_tpm_key *key, struct sm_pub **out)
+enum sm_err sm_tpm_key_pub(const struct sm_tpm_key *key, struct sm_pub **out)
 {
     const uint8_t e[] = {(uint8_t)(key->e >> 24), (uint8_t)(key->e >> 16),
                          (uint8_t)(key->e >> 8), (uint8_t)key->e};
@@ -348,7 +348,7 @@ static enum sm_err signature_check(const struct sm_tpm_key *ak, struct sm_view b
     } else if (sig.n != ak->n) {
         return SM_E_CRYPTO;
     }
-    enum sm_err e = pub_of(ak, &pub);
+    enum sm_err e = sm_tpm_key_pub(ak, &pub);
     if (e == SM_OK) {
         e = sm_pub_verify(pub, digest_of(s->hash), bytes, sig);
     }
@@ -711,7 +711,7 @@ static enum sm_err cert_key_check(const struct sm_cert *cert, const struct sm_tp
     struct sm_pub *certified = NULL, *quoting = NULL;
     enum sm_err e = sm_pub_of_cert(cert, &certified);
     if (e == SM_OK) {
-        e = pub_of(ak, &quoting);
+        e = sm_tpm_key_pub(ak, &quoting);
     }
     if (e == SM_OK && !sm_pub_eq(certified, quoting)) {
         e = SM_E_CRYPTO;

@@ -45,6 +45,9 @@ enum sm_err sm_tpm_key_rsa(struct sm_view modulus, struct sm_view exponent,
                            struct sm_tpm_key *out) SM_MUST;
 /* From a SubjectPublicKeyInfo, DER or PEM. */
 enum sm_err sm_tpm_key_spki(struct sm_view der_or_pem, struct sm_tpm_key *out) SM_MUST;
+/* As what sm_pub_verify takes; sm_pub_free() it. */
+struct sm_pub;
+enum sm_err sm_tpm_key_pub(const struct sm_tpm_key *key, struct sm_pub **out) SM_MUST;
 
 /* A public area (TPMT_PUBLIC) of a key that signs, with a scheme of its own. */
 struct sm_tpm_public {

@@ -512,21 +512,26 @@ static enum sm_err ek_cert(struct sm_tpmdev *t, enum sm_tpmdev_ek kind, struct s
     return e;
 }
 
-enum sm_err sm_tpmdev_ek(struct sm_tpmdev *t, enum sm_tpmdev_ek kind, struct sm_buf *out_public,
-                         struct sm_buf *out_cert)
+enum sm_err sm_tpmdev_ek_public(struct sm_tpmdev *t, enum sm_tpmdev_ek kind, struct sm_buf *out)
 {
     TPM2B_PUBLIC template = ek_template(kind), *pub = NULL;
     uint8_t bytes[SM_TPMDEV_BLOB];
     ESYS_TR ek = ESYS_TR_NONE;
     size_t n = 0;
-    SM_TRY(ek_cert(t, kind, out_cert)); /* the quick question first */
     SM_TRY(primary(t, ESYS_TR_RH_ENDORSEMENT, &template, &ek, &pub));
     enum sm_err e = public_bytes(t, &pub->publicArea, bytes, sizeof bytes, &n);
     Esys_Free(pub);
     flush(t, &ek);
     SM_TRY(e);
-    sm_buf_clear(out_public);
-    return sm_buf_add(out_public, bytes, n);
+    sm_buf_clear(out);
+    return sm_buf_add(out, bytes, n);
+}
+
+enum sm_err sm_tpmdev_ek(struct sm_tpmdev *t, enum sm_tpmdev_ek kind, struct sm_buf *out_public,
+                         struct sm_buf *out_cert)
+{
+    SM_TRY(ek_cert(t, kind, out_cert)); /* the quick question first */
+    return sm_tpmdev_ek_public(t, kind, out_public);
 }
 
 /* -- attestation key --------------------------------------------------------------------- */

@@ -74,8 +74,11 @@ enum sm_err sm_tpmdev_extend(struct sm_tpmdev *t, unsigned pcr,
 
 enum sm_tpmdev_ek { SM_TPMDEV_EK_RSA, SM_TPMDEV_EK_ECC };
 
-/* Its public area (TPMT_PUBLIC) from TCG's template, and its certificate as the maker wrote it
- * into NV, cut to its DER length.  Both buffers are replaced.  NOTFOUND: no certificate. */
+/* Its public area (TPMT_PUBLIC), made from TCG's template. */
+enum sm_err sm_tpmdev_ek_public(struct sm_tpmdev *t, enum sm_tpmdev_ek kind,
+                                struct sm_buf *out) SM_MUST;
+/* That, and its certificate as the maker wrote it into NV, cut to its DER length.  NOTFOUND:
+ * there is no certificate. */
 enum sm_err sm_tpmdev_ek(struct sm_tpmdev *t, enum sm_tpmdev_ek kind, struct sm_buf *out_public,
                          struct sm_buf *out_cert) SM_MUST;
 
