@@ -13,6 +13,7 @@
 struct sm_tcti {
     TSS2_TCTI_CONTEXT_COMMON_V2 common; /* first: tpm2-tss sees only this */
     int fd;
+    bool is_socket;
     int timeout_ms;
     bool is_dead; /* a command was sent and not answered: the next answer would be its */
 };

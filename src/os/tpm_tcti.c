@@ -59,7 +59,9 @@ static TSS2_RC transmit(TSS2_TCTI_CONTEXT *ctx, size_t size, const uint8_t *comm
         if (!wait_for(c->fd, POLLOUT, end)) {
             return TSS2_TCTI_RC_TRY_AGAIN;
         }
-        ssize_t n = write(c->fd, command, size);
+        /* A software TPM that has gone is an error, and no signal. */
+        ssize_t n = c->is_socket ? send(c->fd, command, size, MSG_NOSIGNAL)
+                                 : write(c->fd, command, size);
         if (n < 0 && is_again()) {
             continue;
         }
@@ -198,7 +200,8 @@ enum sm_err sm_tcti_open(const char *text, struct sm_tcti *out, char why[static 
         explain(e, text, device != NULL ? device : sock, why);
         return e;
     }
-    *out = (struct sm_tcti){.fd = fd, .timeout_ms = SM_TPMDEV_TIMEOUT_MS};
+    *out = (struct sm_tcti){
+        .fd = fd, .is_socket = sock != NULL, .timeout_ms = SM_TPMDEV_TIMEOUT_MS};
     out->common.v1.magic = 0x7365656d65736831; /* any number that is ours */
     out->common.v1.version = 2;
     out->common.v1.transmit = transmit;
