@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/bench_tunnel.h"
 
-#include "bench/bench_handshake.h"
 #include "bench/flow.h"
 
 #include <stdlib.h>
@@ -144,8 +143,7 @@ enum sm_err bench_tunnel(const struct bench_sink *to)
     SM_TRY(bulk_large(to));
     SM_TRY(bulk_small(to));
     SM_TRY(round_trip(to, true));
-    SM_TRY(round_trip(to, false));
-    return bench_handshake(to);
+    return round_trip(to, false);
 }
 
 /* -- relay -------------------------------------------------------------------------------- */

@@ -39,7 +39,10 @@ static bool fill(struct tls_kit *k, EVP_PKEY *key, X509 *cert)
         return false;
     }
     SSL_CTX_set_verify(k->client, SSL_VERIFY_PEER, NULL);
-    return SSL_CTX_use_certificate(k->server, cert) == 1 &&
+    return SSL_CTX_use_certificate(k->client, cert) == 1 &&
+           SSL_CTX_use_PrivateKey(k->client, key) == 1 &&
+           X509_STORE_add_cert(SSL_CTX_get_cert_store(k->server), cert) == 1 &&
+           SSL_CTX_use_certificate(k->server, cert) == 1 &&
            SSL_CTX_use_PrivateKey(k->server, key) == 1 &&
            SSL_CTX_set_num_tickets(k->server, 0) == 1 &&
            X509_STORE_add_cert(SSL_CTX_get_cert_store(k->client), cert) == 1;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* bench: run benchmarks and print what they tell. */
+#include "bench/bench_handshake.h"
 #include "bench/bench_put.h"
 #include "bench/bench_see.h"
 #include "bench/bench_session.h"
@@ -31,7 +32,7 @@ static void print_line(void *ctx, const struct bench_line *l)
                            ratio));
         return;
     }
-    printf("%-8s %-30s %10.2f %-7s %6.2f x %10.2f  %s\n", l->bench, l->name, l->value, l->unit,
+    printf("%-9s %-30s %10.2f %-7s %6.2f x %10.2f  %s\n", l->bench, l->name, l->value, l->unit,
            ratio, l->reference_value, l->reference);
     (void)fflush(stdout);
 }
@@ -208,6 +209,12 @@ static enum sm_err run_tunnel(struct cli *c, const struct bench_sink *to)
     return bench_tunnel(to);
 }
 
+static enum sm_err run_handshake(struct cli *c, const struct bench_sink *to)
+{
+    (void)c;
+    return bench_handshake(to);
+}
+
 static enum sm_err run_relay(struct cli *c, const struct bench_sink *to)
 {
     (void)c;
@@ -217,9 +224,10 @@ static enum sm_err run_relay(struct cli *c, const struct bench_sink *to)
 static const struct {
     const char *name;
     enum sm_err (*run)(struct cli *c, const struct bench_sink *to);
-} benches[] = {{"tunnel", run_tunnel}, {"relay", run_relay}, {"session", run_session},
-               {"put", run_put},       {"get", run_get},     {"spf", run_spf},
-               {"see", run_see}};
+} benches[] = {{"tunnel", run_tunnel}, {"handshake", run_handshake},
+               {"relay", run_relay},   {"session", run_session},
+               {"put", run_put},       {"get", run_get},
+               {"spf", run_spf},       {"see", run_see}};
 
 static enum sm_err run_one(struct cli *c, size_t i)
 {
@@ -237,7 +245,7 @@ static enum sm_err run_one(struct cli *c, size_t i)
 static void print_head(struct cli *c)
 {
     if (!c->json && !c->quiet) {
-        printf("%-8s %-30s %10s %-7s %6s   %10s  %s\n", "BENCH", "CASE", "VALUE", "UNIT",
+        printf("%-9s %-30s %10s %-7s %6s   %10s  %s\n", "BENCH", "CASE", "VALUE", "UNIT",
                "RATIO", "REFERENCE", "OF");
     }
 }
@@ -260,8 +268,9 @@ enum sm_err cmd_bench(struct cli *c, int argc, char **argv)
         first = first == SM_OK ? e : first;
     }
     if (!is_found) {
-        return cli_fail(c, SM_E_USAGE,
-                        "bench wants one of tunnel, relay, session, put, get, spf, see, all");
+        return cli_fail(
+            c, SM_E_USAGE,
+            "bench wants one of tunnel, handshake, relay, session, put, get, spf, see, all");
     }
     return first;
 }

@@ -122,8 +122,8 @@ const struct cli_command cli_commands[] = {
     {"see list", "", "list the SEE instances on this node", NULL, cmd_see_list},
     {"status", "", "show how this node is", NULL, cmd_status},
     {"bench", "NAME", "measure beside the bare primitive",
-     "NAME is tunnel, relay, put, get, see, spf, session or all.  Prints value, reference and\n"
-     "ratio, medians of at least five runs.\n",
+     "NAME is tunnel, handshake, relay, put, get, see, spf, session or all.  Prints value,\n"
+     "reference and ratio, medians of at least five runs.\n",
      cmd_bench},
 };
 const size_t cli_commands_n = SM_COUNT(cli_commands);
