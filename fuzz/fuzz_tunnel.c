@@ -26,7 +26,8 @@ static void give_door(struct sm_view in)
 {
     struct sm_door_cfg cfg = {.rate_per_s = 10};
     struct sm_door door;
-    struct sm_knock k = {0};
+    uint8_t bytes[SM_KNOCK_MAX];
+    struct sm_knock k = {.in = bytes};
     uint8_t answer[64];
     enum sm_door_verdict v = SM_DOOR_WAIT;
     sm_door_init(&door, &cfg, RIG_T0);
@@ -35,7 +36,7 @@ static void give_door(struct sm_view in)
         struct sm_wr w = sm_wr_init(answer, sizeof answer);
         size_t n = 1 + in.p[0] % 64u;
         v = sm_door_hear(&door, RIG_T0, 0, sm_view_str("x"), sm_view_sub(in, 0, n), &k, &w);
-        assert(!w.full && k.n <= sizeof k.in && (v != SM_DOOR_ASK || w.n > 0));
+        assert(!w.full && k.n <= sizeof bytes && (v != SM_DOOR_ASK || w.n > 0));
         assert(v != SM_DOOR_OPEN || k.n - k.hello_at >= SM_HAND_HEAD);
         in = sm_view_sub(in, n, in.n);
     }

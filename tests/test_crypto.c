@@ -402,8 +402,8 @@ static void pair_keys(struct pair *p, const struct sm_suite *s)
 static void pair_start(struct pair *p, const struct sm_suite *s, const char *name)
 {
     size_t psks = strstr(name, "psk") != NULL;
-    struct sm_noise_keys ki = {&p->ks, &p->kr.pub, &p->psk, psks, NULL};
-    struct sm_noise_keys kr = {&p->kr, &p->ks.pub, &p->psk, psks, NULL};
+    struct sm_noise_keys ki = {&p->ks, &p->kr.pub, &p->psk, psks, NULL, false};
+    struct sm_noise_keys kr = {&p->kr, &p->ks.pub, &p->psk, psks, NULL, false};
     T_OK(sm_noise_init(&p->i, s, name, true, sm_view_str("mesh"), &ki));
     T_OK(sm_noise_init(&p->r, s, name, false, sm_view_str("mesh"), &kr));
 }
@@ -620,17 +620,17 @@ static void a_handshake_with_the_wrong_key_prologue_or_psk_fails(void)
         pair_keys(&p, s);
         sm_dh_pair_make(s, &p.rng, &other);
         pair_start(&p, s, name);
-        struct sm_noise_keys wrong_key = {&p.ks, &other.pub, &p.psk, 1, NULL};
+        struct sm_noise_keys wrong_key = {&p.ks, &other.pub, &p.psk, 1, NULL, false};
         T_OK(sm_noise_init(&p.i, s, name, true, sm_view_str("mesh"), &wrong_key));
         T_ERR(pass(&p, &p.i, &p.r, SIZE_MAX), SM_E_CRYPTO);
 
         pair_start(&p, s, name);
-        struct sm_noise_keys right = {&p.ks, &p.kr.pub, &p.psk, 1, NULL};
+        struct sm_noise_keys right = {&p.ks, &p.kr.pub, &p.psk, 1, NULL, false};
         T_OK(sm_noise_init(&p.i, s, name, true, sm_view_str("hsem"), &right));
         T_ERR(pass(&p, &p.i, &p.r, SIZE_MAX), SM_E_CRYPTO);
 
         pair_start(&p, s, name);
-        struct sm_noise_keys wrong_psk = {&p.ks, &p.kr.pub, &bad_psk, 1, NULL};
+        struct sm_noise_keys wrong_psk = {&p.ks, &p.kr.pub, &bad_psk, 1, NULL, false};
         T_OK(sm_noise_init(&p.i, s, name, true, sm_view_str("mesh"), &wrong_psk));
         T_OK(pass(&p, &p.i, &p.r, SIZE_MAX));
         T_ERR(pass(&p, &p.r, &p.i, SIZE_MAX), SM_E_CRYPTO);
@@ -672,7 +672,7 @@ static void an_unknown_protocol_or_a_missing_key_is_refused(void)
     };
     struct pair p;
     pair_keys(&p, suites[1]);
-    struct sm_noise_keys all = {&p.ks, &p.kr.pub, &p.psk, 0, NULL};
+    struct sm_noise_keys all = {&p.ks, &p.kr.pub, &p.psk, 0, NULL, false};
     for (size_t i = 0; i < SM_COUNT(bad); i++) {
         T_ERR(sm_noise_init(&p.i, suites[1], bad[i], true, sm_view_str(""), &all),
               SM_E_UNSUPPORTED);

@@ -139,6 +139,22 @@ struct seen {
     bool is_printable;
 };
 
+static void times_are_dates(void)
+{
+    static const struct {
+        uint64_t s;
+        const char *text;
+    } known[] = {{0, "1970-01-01T00:00:00Z"},          {951782400, "2000-02-29T00:00:00Z"},
+                 {951868799, "2000-02-29T23:59:59Z"},  {951868800, "2000-03-01T00:00:00Z"},
+                 {1775001600, "2026-04-01T00:00:00Z"}, {4107542399, "2100-02-28T23:59:59Z"},
+                 {4107542400, "2100-03-01T00:00:00Z"}, {UINT64_MAX, "18446744073709551615"}};
+    for (size_t i = 0; i < SM_COUNT(known); i++) {
+        char text[SM_TIME_TEXT];
+        sm_wall_text((struct sm_wall){known[i].s}, text);
+        T_STR(text, known[i].text);
+    }
+}
+
 static void see(void *ctx, const struct sm_claim *k)
 {
     struct seen *s = ctx;
@@ -172,6 +188,7 @@ int main(int argc, char **argv)
         T_CASE(a_long_reason_is_cut_and_never_read_again),
         T_CASE(an_explanation_has_what_passed_and_the_same_reasons),
         T_CASE(claims_are_listed_as_printable_text),
+        T_CASE(times_are_dates),
     };
     return t_main(cases, SM_COUNT(cases), argc, argv);
 }

@@ -269,7 +269,7 @@ static inline void rogue_shake(struct rogue *r, struct rig_mesh *m, struct rig_n
         rig_drain(victim, RIG_T0);
     }
     while (!sm_handshake_is_done(&r->hand)) {
-        size_t n = SM_HAND_HEAD + victim->wire.p[8];
+        size_t n = SM_HAND_HEAD + (size_t)victim->wire.p[8] + 256u * victim->wire.p[9];
         w = sm_wr_init(buf, sizeof buf);
         T_OK(sm_handshake_read(&r->hand, &m->rng, victim->wire.p,
                                sm_view_of(victim->wire.p + SM_HAND_HEAD, n - SM_HAND_HEAD),

@@ -80,6 +80,17 @@ static void print_tunnels(json_t *list)
     cli_table_print(&t, stdout);
 }
 
+static void print_post_quantum(json_t *o)
+{
+    const char *mode = text_of(o, "mode");
+    if (is_true(o, "available")) {
+        printf("tunnels   ML-KEM-768 beside X25519: %s\n", mode);
+    } else {
+        printf("tunnels   ML-KEM-768 is not available: %s, it needs 3.5 (pq = %s)\n",
+               text_of(o, "library"), mode);
+    }
+}
+
 static void print_status(json_t *o)
 {
     char roles[64];
@@ -90,6 +101,7 @@ static void print_status(json_t *o)
     printf("mesh      %s, environment %s, %.0f nodes known\n", text_of(o, "mesh"),
            text_of(o, "environment"), number_of(o, "nodes"));
     printf("root      %s\n", text_of(o, "root"));
+    print_post_quantum(json_object_get(o, "post_quantum"));
     printf("up        %.0f s, version %s\n", number_of(o, "uptime_s"), text_of(o, "version"));
     printf("packets   %.0f sent, %.0f delivered, %.0f forwarded; dropped: %.0f queue, %.0f no "
            "route\n",

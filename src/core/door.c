@@ -207,7 +207,7 @@ static enum sm_err knock_bytes(const struct sm_knock *k, bool *is_admit, size_t 
         }
         SM_TRY(sm_hand_read(k->in + at, &h));
     }
-    if (h.kind != SM_HAND_HELLO || h.n > SM_HAND_HELLO_MAX) {
+    if (h.kind != SM_HAND_HELLO || h.n > (h.pq != 0 ? SM_HAND_HELLO_MAX : SM_HAND_PLAIN_MAX)) {
         return SM_E_MALFORMED;
     }
     *out = at + SM_HAND_HEAD + h.n;
@@ -221,7 +221,7 @@ enum sm_door_verdict sm_door_hear(struct sm_door *d, struct sm_mono now, unsigne
     size_t whole;
     bool is_admit;
     advance(d, now);
-    if (bytes.n > sizeof k->in - k->n) {
+    if (bytes.n > SM_KNOCK_MAX - k->n) {
         return shut(d); /* nothing may follow before an answer */
     }
     if (bytes.n > 0) {

@@ -16,7 +16,7 @@
  * ciphers: who invents or drops them can make a dialer work for a moment or keep it out, as
  * anybody on the path can, and change nothing of what a tunnel is.
  *
- * Memory:  all in the structs.
+ * Memory:  all in the structs, and SM_KNOCK_MAX bytes for each stranger, of the caller's.
  * Errors:  none: a stranger is let in, asked, waited for, or shut out.
  * Source:  doc/wire.md, section 4.
  */
@@ -45,9 +45,10 @@ struct sm_door {
     uint64_t n_let_in, n_asked, n_shut;
 };
 
-/* The bytes of one stranger so far. */
+/* The bytes of one stranger so far, in SM_KNOCK_MAX bytes of the caller's. */
+#define SM_KNOCK_MAX (2 * SM_HAND_HEAD + SM_ADMIT_BYTES + SM_HAND_HELLO_MAX)
 struct sm_knock {
-    uint8_t in[2 * SM_HAND_HEAD + SM_ADMIT_BYTES + SM_HAND_HELLO_MAX];
+    uint8_t *in;
     size_t n, hello_at;
     bool is_asked;
 };

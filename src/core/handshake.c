@@ -2,21 +2,23 @@
 #include "core/handshake.h"
 
 #include "core/door.h"
+#include "crypto/hash.h"
 
 #include <assert.h>
 #include <string.h>
 
 #define WORK_STEP 2048u /* hashes */
+#define NOISE_MAX 96u   /* of any message but the first, with no payload */
 
-/* One Noise protocol a pattern and cipher; numbers as on the wire. */
-static const char *protocol(enum sm_hand_pattern pattern, enum sm_aead_kind cipher)
+/* One Noise protocol a pattern, cipher and pq; numbers as on the wire. */
+static const char *protocol(enum sm_hand_pattern pattern, enum sm_aead_kind cipher, bool is_pq)
 {
-    if (pattern == SM_HAND_IK) {
-        return cipher == SM_AESGCM ? "Noise_IK_25519_AESGCM_SHA256"
-                                   : "Noise_IK_25519_ChaChaPoly_SHA256";
-    }
-    return cipher == SM_AESGCM ? "Noise_XX_25519_AESGCM_SHA256"
-                               : "Noise_XX_25519_ChaChaPoly_SHA256";
+    static const char *const names[2][2][2] = {
+        {{"Noise_XX_25519_AESGCM_SHA256", "Noise_XXpsk2_25519_AESGCM_SHA256"},
+         {"Noise_XX_25519_ChaChaPoly_SHA256", "Noise_XXpsk2_25519_ChaChaPoly_SHA256"}},
+        {{"Noise_IK_25519_AESGCM_SHA256", "Noise_IKpsk2_25519_AESGCM_SHA256"},
+         {"Noise_IK_25519_ChaChaPoly_SHA256", "Noise_IKpsk2_25519_ChaChaPoly_SHA256"}}};
+    return names[pattern == SM_HAND_IK][cipher == SM_CHACHAPOLY][is_pq];
 }
 
 static enum sm_aead_kind cipher_of_pair(uint8_t a, uint8_t b)
@@ -52,6 +54,12 @@ void sm_handshake_init(struct sm_handshake *h, const struct sm_suite *suite,
     h->prologue_n = w.n;
 }
 
+void sm_handshake_pq(struct sm_handshake *h, enum sm_pq pq)
+{
+    h->pq = pq;
+    h->is_pq = pq != SM_PQ_OFF && sm_suite_has_kem(h->suite);
+}
+
 void sm_handshake_wipe(struct sm_handshake *h)
 {
     sm_noise_wipe(&h->noise);
@@ -79,21 +87,27 @@ void sm_handshake_refuse(enum sm_err err, struct sm_wr *out)
 
 static enum sm_err begin_noise(struct sm_handshake *h)
 {
-    struct sm_noise_keys keys = {
-        .s = &h->own, .rs = h->is_dialer ? &h->peer : NULL, .known = h->known};
-    SM_TRY(sm_noise_init(&h->noise, h->suite, protocol(h->pattern, h->cipher), h->is_dialer,
+    struct sm_noise_keys keys = {.s = &h->own,
+                                 .rs = h->is_dialer ? &h->peer : NULL,
+                                 .known = h->known,
+                                 .is_psk_late = h->is_pq};
+    const char *name = protocol(h->pattern, h->cipher, h->is_pq);
+    SM_TRY(sm_noise_init(&h->noise, h->suite, name, h->is_dialer,
                          sm_view_of(h->prologue, h->prologue_n), &keys));
     h->is_begun = true;
     return SM_OK;
 }
 
-/* Noise messages of ours carry nothing: all that is said waits for the channel. */
-static enum sm_err write_noise(struct sm_handshake *h, struct sm_rng *rng, struct sm_wr *out)
+/* Noise messages of ours carry nothing but a key of the KEM in the first: all else that is said
+ * waits for the channel.  `before` goes ahead of the message. */
+static enum sm_err write_noise(struct sm_handshake *h, struct sm_rng *rng,
+                               struct sm_view before, struct sm_wr *out)
 {
-    uint8_t msg[SM_HANDSHAKE_OUT - SM_HAND_HEAD];
+    uint8_t msg[NOISE_MAX];
     size_t n;
     SM_TRY(sm_noise_write(&h->noise, rng, (struct sm_view){0}, msg, sizeof msg, &n));
-    write_head(&(struct sm_hand){.kind = SM_HAND_NOISE, .n = (uint16_t)n}, out);
+    write_head(&(struct sm_hand){.kind = SM_HAND_NOISE, .n = (uint16_t)(before.n + n)}, out);
+    sm_wr_view(out, before);
     sm_wr_bytes(out, msg, n);
     return out->full ? SM_E_LIMIT : SM_OK;
 }
@@ -105,28 +119,108 @@ static enum sm_err read_noise(struct sm_handshake *h, struct sm_view msg)
     return sm_noise_read(&h->noise, msg, none, 0, &n);
 }
 
-/* The length of the first message is in the head that its own prologue needs. */
-static uint16_t hello_bytes(enum sm_hand_pattern pattern)
+/* The length of the first message is in the head that its own prologue needs.  With a psk its
+ * payload has a tag even in XX. */
+static uint16_t hello_bytes(enum sm_hand_pattern pattern, bool is_pq)
 {
     const unsigned e = 32, s = 32 + SM_TAG_BYTES, payload_tag = SM_TAG_BYTES;
-    return (uint16_t)(pattern == SM_HAND_IK ? e + s + payload_tag : e);
+    unsigned n = pattern == SM_HAND_IK ? e + s + payload_tag : is_pq ? e + payload_tag : e;
+    return (uint16_t)(n + (is_pq ? SM_KEM_PUB : 0));
 }
+
+/* -- the KEM ------------------------------------------------------------------------------- */
+
+/* SPEC wire.4: psk = HKDF-SHA-256(salt empty, secret, "seemesh/pq/1" || SHA-256(key) ||
+ * SHA-256(ciphertext)). */
+static enum sm_err give_psk(struct sm_handshake *h, const struct sm_secret32 *secret,
+                            const struct sm_kem_ct *ct)
+{
+    static const char label[] = "seemesh/pq/1";
+    uint8_t info[sizeof label - 1 + 64];
+    struct sm_secret32 psk;
+    memcpy(info, label, sizeof label - 1);
+    memcpy(info + sizeof label - 1, h->kem_hash, 32);
+    sm_sha256(sm_view_of(ct->b, sizeof ct->b), info + sizeof label - 1 + 32);
+    enum sm_err e = sm_hkdf(SM_SHA256, (struct sm_view){0}, sm_view_of(secret->b, 32),
+                            sm_view_of(info, sizeof info), psk.b, sizeof psk.b);
+    if (e == SM_OK) {
+        e = sm_noise_psk(&h->noise, &psk);
+    }
+    sm_wipe(&psk, sizeof psk);
+    return e;
+}
+
+/* Dialer: a fresh key for each HELLO. */
+static enum sm_err make_kem(struct sm_handshake *h, struct sm_rng *rng, struct sm_kem_pub *out)
+{
+    sm_rng_bytes(rng, h->kem.b, sizeof h->kem.b);
+    SM_TRY(h->suite->kem_pub(&h->kem, out));
+    sm_sha256(sm_view_of(out->b, sizeof out->b), h->kem_hash);
+    return SM_OK;
+}
+
+/* Responder: the answer to a key of the dialer. */
+static enum sm_err answer_kem(struct sm_handshake *h, struct sm_rng *rng,
+                              const struct sm_kem_pub *key, struct sm_kem_ct *ct)
+{
+    struct sm_secret32 m, secret;
+    sm_rng_bytes(rng, m.b, sizeof m.b);
+    sm_sha256(sm_view_of(key->b, sizeof key->b), h->kem_hash);
+    enum sm_err e = h->suite->kem_wrap(key, &m, ct, &secret);
+    if (e == SM_OK) {
+        e = give_psk(h, &secret, ct);
+    }
+    sm_wipe(&m, sizeof m);
+    sm_wipe(&secret, sizeof secret);
+    return e;
+}
+
+/* Dialer: the ciphertext in front of the responder's message; leaves the message. */
+static enum sm_err open_kem(struct sm_handshake *h, struct sm_view *body)
+{
+    struct sm_kem_ct ct;
+    struct sm_secret32 secret;
+    if (body->n < sizeof ct.b) {
+        return SM_E_TRUNCATED;
+    }
+    memcpy(ct.b, body->p, sizeof ct.b);
+    *body = sm_view_sub(*body, sizeof ct.b, body->n);
+    enum sm_err e = h->suite->kem_open(&h->kem, &ct, &secret);
+    sm_wipe(&h->kem, sizeof h->kem);
+    if (e == SM_OK) {
+        e = give_psk(h, &secret, &ct);
+    }
+    sm_wipe(&secret, sizeof secret);
+    return e;
+}
+
+/* -- the first message --------------------------------------------------------------------- */
 
 enum sm_err sm_handshake_start(struct sm_handshake *h, struct sm_rng *rng, struct sm_wr *out)
 {
-    uint8_t head[SM_HAND_HEAD], msg[SM_HANDSHAKE_OUT - SM_HAND_HEAD];
+    uint8_t head[SM_HAND_HEAD], msg[SM_HAND_HELLO_MAX];
+    struct sm_kem_pub key;
+    struct sm_view payload = {0};
     size_t n;
+    if (h->pq == SM_PQ_REQUIRE && !h->is_pq) {
+        return SM_E_UNSUPPORTED;
+    }
+    if (h->is_pq) {
+        SM_TRY(make_kem(h, rng, &key));
+        payload = sm_view_of(key.b, sizeof key.b);
+    }
     h->tries++;
     sm_hand_write(&(struct sm_hand){.kind = SM_HAND_HELLO,
                                     .pattern = (uint8_t)h->pattern,
                                     .cipher = (uint8_t)h->cipher,
                                     .faster = (uint8_t)h->faster,
-                                    .n = hello_bytes(h->pattern)},
+                                    .pq = h->is_pq ? SM_HAND_PQ : 0,
+                                    .n = hello_bytes(h->pattern, h->is_pq)},
                   head);
     mix_head(h, head);
     SM_TRY(begin_noise(h));
-    SM_TRY(sm_noise_write(&h->noise, rng, (struct sm_view){0}, msg, sizeof msg, &n));
-    assert(n == hello_bytes(h->pattern));
+    SM_TRY(sm_noise_write(&h->noise, rng, payload, msg, sizeof msg, &n));
+    assert(n == hello_bytes(h->pattern, h->is_pq));
     memcpy(h->hello, head, sizeof head);
     memcpy(h->hello + sizeof head, msg, n);
     h->hello_n = sizeof head + n;
@@ -147,7 +241,8 @@ static enum sm_err answer_retry(struct sm_handshake *h, enum sm_hand_pattern pat
     sm_hand_write(&(struct sm_hand){.kind = SM_HAND_RETRY,
                                     .pattern = (uint8_t)pattern,
                                     .cipher = (uint8_t)cipher,
-                                    .faster = (uint8_t)h->faster},
+                                    .faster = (uint8_t)h->faster,
+                                    .pq = h->is_pq ? SM_HAND_PQ : 0},
                   head);
     mix_head(h, head);
     sm_wr_bytes(out, head, sizeof head);
@@ -155,39 +250,62 @@ static enum sm_err answer_retry(struct sm_handshake *h, enum sm_hand_pattern pat
     return SM_OK;
 }
 
+static enum sm_err answer_hello(struct sm_handshake *h, struct sm_rng *rng, struct sm_view body,
+                                struct sm_wr *out)
+{
+    struct sm_kem_pub key;
+    struct sm_kem_ct ct;
+    size_t n = 0;
+    enum sm_err e = sm_noise_read(&h->noise, body, key.b, h->is_pq ? sizeof key.b : 0, &n);
+    if (e == SM_E_CRYPTO && h->pattern == SM_HAND_IK) {
+        return answer_retry(h, SM_HAND_XX, h->cipher, out); /* it knows a key we had once */
+    }
+    SM_TRY(e);
+    if (!h->is_pq) {
+        return write_noise(h, rng, (struct sm_view){0}, out);
+    }
+    assert(n == sizeof key.b); /* as hello_bytes() has it */
+    SM_TRY(answer_kem(h, rng, &key, &ct));
+    return write_noise(h, rng, sm_view_of(ct.b, sizeof ct.b), out);
+}
+
 static enum sm_err read_hello(struct sm_handshake *h, struct sm_rng *rng,
                               const struct sm_hand *hello,
                               const uint8_t head[static SM_HAND_HEAD], struct sm_view body,
                               struct sm_wr *out)
 {
+    bool is_offered = hello->pq != 0;
     if (h->is_dialer || h->is_begun || !is_cipher(hello->cipher) || !is_cipher(hello->faster) ||
-        hello->n != hello_bytes((enum sm_hand_pattern)hello->pattern)) {
+        hello->n != hello_bytes((enum sm_hand_pattern)hello->pattern, is_offered)) {
         return SM_E_MALFORMED;
     }
     h->tries++;
     mix_head(h, head);
     h->pattern = (enum sm_hand_pattern)hello->pattern;
     h->cipher = cipher_of_pair(hello->faster, (uint8_t)h->faster);
-    if (h->cipher != (enum sm_aead_kind)hello->cipher) {
+    h->is_pq = h->is_pq && is_offered;
+    if (h->pq == SM_PQ_REQUIRE && !h->is_pq) {
+        sm_handshake_refuse(SM_E_UNSUPPORTED, out);
+        return SM_E_UNSUPPORTED;
+    }
+    if (h->cipher != (enum sm_aead_kind)hello->cipher || h->is_pq != is_offered) {
         return answer_retry(h, h->pattern, h->cipher, out);
     }
     SM_TRY(begin_noise(h));
-    enum sm_err e = read_noise(h, body);
-    if (e == SM_E_CRYPTO && h->pattern == SM_HAND_IK) {
-        return answer_retry(h, SM_HAND_XX, h->cipher, out); /* it knows a key we had once */
-    }
-    SM_TRY(e);
-    return write_noise(h, rng, out);
+    return answer_hello(h, rng, body, out);
 }
 
 /* -- dialer ------------------------------------------------------------------------------ */
 
-/* Only what a responder may ask: a step from IK to XX, the cipher of the rule, or both. */
+/* Only what a responder may ask: a step from IK to XX, the cipher of the rule, to leave the KEM
+ * out, or several at once. */
 static bool is_retry_right(const struct sm_handshake *h, const struct sm_hand *retry)
 {
-    bool is_change = retry->pattern != h->pattern || retry->cipher != h->cipher;
+    bool is_pq = retry->pq != 0;
+    bool is_change =
+        retry->pattern != h->pattern || retry->cipher != h->cipher || is_pq != h->is_pq;
     bool is_pattern = retry->pattern == h->pattern || retry->pattern == SM_HAND_XX;
-    return is_change && is_pattern && is_cipher(retry->faster) &&
+    return is_change && is_pattern && (h->is_pq || !is_pq) && is_cipher(retry->faster) &&
            retry->cipher == cipher_of_pair((uint8_t)h->faster, retry->faster);
 }
 
@@ -211,6 +329,7 @@ static enum sm_err read_retry(struct sm_handshake *h, struct sm_rng *rng,
     mix_head(h, head);
     h->pattern = (enum sm_hand_pattern)retry->pattern;
     h->cipher = (enum sm_aead_kind)retry->cipher;
+    h->is_pq = retry->pq != 0;
     return sm_handshake_start(h, rng, out);
 }
 
@@ -256,8 +375,12 @@ static enum sm_err read_next(struct sm_handshake *h, struct sm_rng *rng, struct 
     if (!h->is_begun || h->is_working) {
         return SM_E_MALFORMED;
     }
+    if (h->is_dialer && h->is_pq) {
+        SM_TRY(open_kem(h, &body)); /* a dialer reads one message, in XX and IK */
+    }
     SM_TRY(read_noise(h, body));
-    return sm_noise_may_write(&h->noise) ? write_noise(h, rng, out) : SM_OK;
+    return sm_noise_may_write(&h->noise) ? write_noise(h, rng, (struct sm_view){0}, out)
+                                         : SM_OK;
 }
 
 enum sm_err sm_handshake_read(struct sm_handshake *h, struct sm_rng *rng,

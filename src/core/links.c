@@ -8,6 +8,7 @@
 #include "core/node_int.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define BACKOFF_MIN SM_MS(250)
@@ -54,6 +55,7 @@ static struct link *link_new(struct sm_node *n, uint32_t conn, int peer_index)
 static void link_free(struct sm_node *n, struct link *l)
 {
     sm_tunnel_free(l->tunnel);
+    free(l->knock.in);
     *l = (struct link){0};
     while (n->links_top > 0 && !n->links[n->links_top - 1].is_used) {
         n->links_top--;
@@ -94,6 +96,7 @@ static enum sm_err tunnel_start(struct sm_node *n, struct link *l)
                                 .known = n->cfg.known,
                                 .data_bytes = n->cfg.queue_bytes,
                                 .lease = n->cfg.lease,
+                                .pq = n->cfg.pq,
                                 .record = sm_view_of(n->self_record, n->self_record_n)};
     if (l->peer_index >= 0 && n->peers[l->peer_index].is_known) {
         cfg.peer = &n->peers[l->peer_index].dh_key;
@@ -235,6 +238,13 @@ static void knock(struct sm_node *n, struct link *l, struct sm_view bytes)
     uint8_t source[12];
     sm_put_le32(source, l->conn);
     sm_put_le64(source + 4, l->source);
+    if (l->knock.in == NULL) { /* who says nothing costs nothing */
+        l->knock.in = malloc(SM_KNOCK_MAX);
+    }
+    if (l->knock.in == NULL) {
+        push_out(n, l);
+        return;
+    }
     struct sm_wr w = sm_wr_init(l->answer, sizeof l->answer);
     switch (sm_door_hear(&n->door, n->now, count_strangers(n, false, 0),
                          sm_view_of(source, sizeof source), bytes, &l->knock, &w)) {
@@ -311,6 +321,8 @@ static bool settle_double(struct link *old, struct link *new, bool new_is_prefer
 
 static void tunnel_up(struct sm_node *n, struct link *l, const struct sm_tunnel_out *o)
 {
+    free(l->knock.in);
+    l->knock.in = NULL;
     l->node = o->peer->node_id;
     memcpy(l->peer_dh, o->peer->dh_key, sizeof l->peer_dh);
     if (l->peer_index >= 0) {

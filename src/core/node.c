@@ -814,6 +814,7 @@ bool sm_node_tunnel(const struct sm_node *n, unsigned i, struct sm_node_tunnel *
                                        .sent_bytes = l->sent_bytes,
                                        .received_bytes = l->received_bytes,
                                        .cipher = sm_tunnel_cipher(l->tunnel),
+                                       .is_pq = sm_tunnel_is_pq(l->tunnel),
                                        .lease_seq = lease.seq,
                                        .lease_age = sm_between(lease.since, n->now),
                                        .lease_left = sm_between(n->now, lease.end)};

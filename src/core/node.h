@@ -44,6 +44,7 @@ struct sm_node_cfg {
     struct sm_node_record self;
     enum sm_aead_kind cipher;  /* the faster one here */
     struct sm_known_dh *known; /* in secret memory; outlives the node; NULL: none is kept */
+    enum sm_pq pq;             /* ML-KEM in tunnels */
     struct sm_net_addr peers[SM_NODE_PEERS_MAX];
     unsigned n_peers;
     unsigned tunnels_max; /* carriers, those of strangers included; 0: 128 */
@@ -175,6 +176,7 @@ struct sm_node_tunnel {
     bool is_outbound;
     uint64_t sent_bytes, received_bytes;
     enum sm_aead_kind cipher;
+    bool is_pq;
     uint64_t lease_seq; /* of the proof that holds; 1 is the handshake's */
     struct sm_dur lease_age, lease_left;
 };

@@ -45,7 +45,7 @@ struct link {
     bool is_at_door;
     uint64_t source;       /* of accepted ones, hashed; 0: unknown */
     struct sm_mono since;  /* dialled, or accepted, then let in */
-    struct sm_knock knock; /* at the door, and while the tunnel reads it */
+    struct sm_knock knock; /* at the door, and until the tunnel is up; in is owned */
     uint8_t answer[SM_HAND_HEAD + SM_COOKIE_BYTES]; /* of the door */
     uint8_t answer_n;
     bool is_shut;            /* close it when the answer is out */

@@ -58,6 +58,7 @@ struct sm_tunnel {
     struct sm_lease lease;
 
     enum sm_aead_kind cipher;
+    bool is_pq;
     bool has_keys;
     struct sm_channel out, in;
 
@@ -112,6 +113,7 @@ struct sm_tunnel *sm_tunnel_new(const struct sm_tunnel_cfg *cfg)
     set_defaults(&t->cfg);
     sm_handshake_init(&p->hand, cfg->suite, cfg->anchor, cfg->is_dialer, cfg->faster, cfg->dh,
                       cfg->is_dialer ? cfg->peer : NULL, cfg->known);
+    sm_handshake_pq(&p->hand, cfg->pq);
     sm_lease_init(&t->lease, cfg->suite, cfg->anchor, cfg->is_dialer, t->cfg.lease,
                   &cfg->dh->pub, cfg->record, cfg->is_dialer ? cfg->want : NULL);
     t->cfg.dh = NULL;
@@ -371,6 +373,7 @@ static enum sm_err take_keys(struct sm_tunnel *t)
     assert(h.n == sizeof t->lease.h);
     sm_lease_bind(&t->lease, h.p, &pk_peer);
     t->cipher = p->hand.cipher;
+    t->is_pq = p->hand.is_pq;
     SM_TRY(sm_noise_split(n, &k_out, &k_in));
     enum sm_err e = sm_channel_init(&t->out, t->cfg.suite, t->cipher, &k_out);
     if (e == SM_OK) {
@@ -400,6 +403,13 @@ static void after_handshake(struct sm_tunnel *t)
     }
 }
 
+static void handshake_failed(struct sm_tunnel *t, enum sm_err e)
+{
+    go_down(t, e, "handshake: %s",
+            e == SM_E_UNSUPPORTED ? "no ML-KEM-768 at one end, and pq = require"
+                                  : sm_err_words(e));
+}
+
 static void on_handshake(struct sm_tunnel *t, const uint8_t *p, size_t n)
 {
     struct proving *pr = t->prove;
@@ -408,10 +418,12 @@ static void on_handshake(struct sm_tunnel *t, const uint8_t *p, size_t n)
     enum sm_err e = sm_handshake_read(&pr->hand, &t->rng, p, body, &w);
     pr->clear_n = w.n;
     if (e == SM_E_REFUSED) {
+        enum sm_err why = sm_err_from_i32(-(int)p[7]);
         go_down(t, e, "the peer refused the handshake: %s",
-                sm_err_words(sm_err_from_i32(-(int)p[7])));
+                why == SM_E_UNSUPPORTED ? "it wants ML-KEM-768 mixed in (pq = require)"
+                                        : sm_err_words(why));
     } else if (e != SM_OK) {
-        go_down(t, e, "handshake: %s", sm_err_words(e));
+        handshake_failed(t, e);
     } else if (sm_handshake_is_done(&pr->hand)) {
         after_handshake(t);
     }
@@ -430,7 +442,7 @@ void sm_tunnel_open(struct sm_tunnel *t, struct sm_mono now)
     enum sm_err e = sm_handshake_start(&t->prove->hand, &t->rng, &w);
     t->prove->clear_n = w.n;
     if (e != SM_OK) {
-        go_down(t, e, "handshake: %s", sm_err_words(e));
+        handshake_failed(t, e);
     }
 }
 
@@ -984,4 +996,9 @@ size_t sm_tunnel_queued(const struct sm_tunnel *t)
 enum sm_aead_kind sm_tunnel_cipher(const struct sm_tunnel *t)
 {
     return t->cipher;
+}
+
+bool sm_tunnel_is_pq(const struct sm_tunnel *t)
+{
+    return t->is_pq;
 }

@@ -42,6 +42,7 @@ struct sm_tunnel_cfg {
     uint8_t seed[32];
     bool is_dialer;
     enum sm_aead_kind faster;    /* the cipher this machine prefers */
+    enum sm_pq pq;               /* ML-KEM beside X25519: off unless told */
     const struct sm_dh_pair *dh; /* own key of this boot; copied */
     struct sm_known_dh *known; /* what it made with peers' keys, or NULL; outlives the tunnel */
     struct sm_view record;     /* own signed NODE record; copied */
@@ -136,3 +137,4 @@ struct sm_tunnel_lease {
 struct sm_tunnel_lease sm_tunnel_lease(const struct sm_tunnel *t);
 
 enum sm_aead_kind sm_tunnel_cipher(const struct sm_tunnel *t); /* once it is chosen */
+bool sm_tunnel_is_pq(const struct sm_tunnel *t);               /* likewise */

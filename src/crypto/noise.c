@@ -305,11 +305,15 @@ static void mix_ephemeral(struct sm_noise *n, const struct sm_dh_pub *e)
     }
 }
 
-static void mix_psk(struct sm_noise *n)
+static enum sm_err mix_psk(struct sm_noise *n)
 {
     assert(n->psk_at < n->psk_count);
+    if (n->psk_at >= n->psk_given) {
+        return SM_E_STATE;
+    }
     const struct sm_secret32 *psk = &n->psk[n->psk_at++];
     mix_key_and_hash(n, sm_view_of(psk->b, sizeof psk->b));
+    return SM_OK;
 }
 
 /* The tokens both sides treat alike.  "es" names the initiator's key first. */
@@ -325,8 +329,7 @@ static enum sm_err mix_token(struct sm_noise *n, uint8_t token)
     case SS:
         return mix_static(n);
     case PSK:
-        mix_psk(n);
-        return SM_OK;
+        return mix_psk(n);
     case E:
     case S:
     case END:
@@ -467,7 +470,7 @@ static enum sm_err take_keys(struct sm_noise *n, const struct pattern *p,
     bool needs_s = sends_s || (n->is_initiator ? p->knows_s : p->knows_rs);
     bool needs_rs = n->is_initiator ? p->knows_rs : p->knows_s;
     if ((needs_s && keys->s == NULL) || (needs_rs && keys->rs == NULL) ||
-        keys->psk_count != n->psk_count) {
+        keys->psk_count != (keys->is_psk_late ? 0 : n->psk_count)) {
         return SM_E_INVALID;
     }
     if (needs_s) {
@@ -478,8 +481,8 @@ static enum sm_err take_keys(struct sm_noise *n, const struct pattern *p,
         n->rs = *keys->rs;
         n->has_rs = true;
     }
-    for (size_t i = 0; i < n->psk_count; i++) {
-        n->psk[i] = keys->psks[i];
+    for (; n->psk_given < keys->psk_count; n->psk_given++) {
+        n->psk[n->psk_given] = keys->psks[n->psk_given];
     }
     return SM_OK;
 }
@@ -511,6 +514,18 @@ enum sm_err sm_noise_init(struct sm_noise *n, const struct sm_suite *suite,
     mix_pre_messages(&next, p);
     next.state = SM_NOISE_RUNS;
     *n = next;
+    return SM_OK;
+}
+
+enum sm_err sm_noise_psk(struct sm_noise *n, const struct sm_secret32 *psk)
+{
+    if (n->state != SM_NOISE_RUNS) {
+        return SM_E_STATE;
+    }
+    if (n->psk_given == n->psk_count) {
+        return SM_E_LIMIT;
+    }
+    n->psk[n->psk_given++] = *psk;
     return SM_OK;
 }
 

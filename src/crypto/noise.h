@@ -38,6 +38,7 @@ struct sm_noise_keys {
     size_t psk_count;          /* as many as the name has psk modifiers */
     struct sm_known_dh *known; /* asked for the secret of both static keys; outlives the
                                   handshake; NULL: it is computed */
+    bool is_psk_late; /* they come by sm_noise_psk(), each before its token is reached */
 };
 
 /* Private, but for its size. */
@@ -62,13 +63,17 @@ struct sm_noise {
     struct sm_secret32 ss; /* kept for sm_noise_remember */
     bool has_ss;
     struct sm_secret32 psk[SM_NOISE_PSKS_MAX];
-    uint8_t psk_count, psk_at;
+    uint8_t psk_count, psk_given, psk_at;
 };
 
 /* UNSUPPORTED: no such protocol.  INVALID: a key the pattern needs is missing. */
 enum sm_err sm_noise_init(struct sm_noise *n, const struct sm_suite *suite,
                           const char *protocol, bool is_initiator, struct sm_view prologue,
                           const struct sm_noise_keys *keys) SM_MUST;
+
+/* The next of the late ones, in the order of the pattern.  A message that reaches the token of
+ * one that is not there fails with STATE.  LIMIT: the name has no more; STATE: over. */
+enum sm_err sm_noise_psk(struct sm_noise *n, const struct sm_secret32 *psk) SM_MUST;
 
 /* Write the next message with payload into out.  STATE: not our turn.  LIMIT: longer than cap
  * or than Noise allows. */

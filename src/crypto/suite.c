@@ -22,6 +22,11 @@ void sm_sign_pair_make(const struct sm_suite *s, struct sm_rng *rng, struct sm_s
     s->sign_pub(&out->seed, &out->pub);
 }
 
+bool sm_suite_has_kem(const struct sm_suite *s)
+{
+    return s->has_kem != NULL && s->has_kem();
+}
+
 enum sm_err sm_aead_init(struct sm_aead *a, const struct sm_suite *s, enum sm_aead_kind kind,
                          const struct sm_secret32 *key)
 {

@@ -8,6 +8,9 @@
  * Which of the two ciphers a tunnel uses is negotiated; every suite has both.  Who computes
  * them shows in nothing but the time.
  *
+ * Where it is to be had there is ML-KEM-768 too, for a key agreement that holds against who
+ * can break X25519 later; sm_suite_has_kem() tells.
+ *
  * A struct sm_aead is one key.  It starts zeroed; sm_aead_init may be called again to put a
  * new key into it, which does not allocate.  A nonce must never be used twice with one key:
  * whoever owns the key owns its counter.
@@ -45,6 +48,24 @@ struct sm_sig {
     uint8_t b[64];
 };
 
+/* ML-KEM-768, FIPS 203.  A key pair follows from 64 secret bytes, d and z; an encapsulation
+ * from the peer's key and 32 secret bytes, m. */
+#define SM_KEM_SEED 64u
+#define SM_KEM_PUB  1184u
+#define SM_KEM_CT   1088u
+struct sm_kem_seed {
+    uint8_t b[SM_KEM_SEED];
+};
+struct sm_kem_pub {
+    uint8_t b[SM_KEM_PUB];
+};
+struct sm_kem_ct {
+    uint8_t b[SM_KEM_CT];
+};
+
+/* What a tunnel does about it: [tunnel] pq. */
+enum sm_pq { SM_PQ_OFF, SM_PQ_AUTO, SM_PQ_REQUIRE };
+
 struct sm_aead {
     const struct sm_suite *suite;
     enum sm_aead_kind kind;
@@ -70,7 +91,17 @@ struct sm_suite {
                              struct sm_view ad, struct sm_view plain, uint8_t *out);
     enum sm_err (*aead_open)(struct sm_aead *a, const uint8_t nonce[static SM_NONCE_BYTES],
                              struct sm_view ad, struct sm_view sealed, uint8_t *out);
+    /* NULL or false: the others say UNSUPPORTED. */
+    bool (*has_kem)(void);
+    enum sm_err (*kem_pub)(const struct sm_kem_seed *seed, struct sm_kem_pub *out);
+    /* CRYPTO when it is no key.  A changed ciphertext opens to another secret. */
+    enum sm_err (*kem_wrap)(const struct sm_kem_pub *to, const struct sm_secret32 *m,
+                            struct sm_kem_ct *out_ct, struct sm_secret32 *out);
+    enum sm_err (*kem_open)(const struct sm_kem_seed *seed, const struct sm_kem_ct *ct,
+                            struct sm_secret32 *out);
 };
+
+bool sm_suite_has_kem(const struct sm_suite *s);
 
 /* The suite that protects, with the faster AES that there is: a rule over what the processor
  * has (aes_imb.c), the same in every process of a machine.  The first call must come before a

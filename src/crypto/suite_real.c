@@ -4,6 +4,7 @@
  * keys, which come by way of the Edwards curve (19 against 33); OpenSSL for the
  * ciphers, whose key schedule stays in an EVP context so that a message costs only its IV.
  * A second table has AES-256-GCM by intel-ipsec-mb and the rest of the first. */
+#include "crypto/kem.h"
 #include "crypto/suite.h"
 
 #include "crypto/montgomery.h"
@@ -132,6 +133,10 @@ static const struct sm_suite by_openssl = {
     .aead_done = evp_done,
     .aead_seal = evp_seal,
     .aead_open = evp_open,
+    .has_kem = sm_kem_openssl_is_there,
+    .kem_pub = sm_kem_openssl_pub,
+    .kem_wrap = sm_kem_openssl_wrap,
+    .kem_open = sm_kem_openssl_open,
 };
 
 /* -- AES by intel-ipsec-mb ---------------------------------------------------------------- */
@@ -178,6 +183,10 @@ static const struct sm_suite by_ipsec_mb = {
     .aead_done = imb_done,
     .aead_seal = imb_seal,
     .aead_open = imb_open,
+    .has_kem = sm_kem_openssl_is_there,
+    .kem_pub = sm_kem_openssl_pub,
+    .kem_wrap = sm_kem_openssl_wrap,
+    .kem_open = sm_kem_openssl_open,
 };
 
 static const struct sm_suite *ipsec_mb(void)

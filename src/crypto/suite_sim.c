@@ -148,6 +148,76 @@ static enum sm_err sim_aead_open(struct sm_aead *a, const uint8_t nonce[static S
     return SM_OK;
 }
 
+/* -- a key encapsulation that hides nothing ----------------------------------------------- */
+
+/* Bytes that follow from the first 32, so that changing any of them shows. */
+static void fill(uint8_t *p, size_t n, uint64_t label)
+{
+    for (size_t at = 32; at < n; at += 8) {
+        sm_put_le64(p + at, sm_siphash(p, 32, label, at));
+    }
+}
+
+static enum sm_err sim_kem_pub(const struct sm_kem_seed *seed, struct sm_kem_pub *out)
+{
+    for (uint64_t i = 0; i < 4; i++) {
+        sm_put_le64(out->b + 8 * i, sm_siphash(seed->b, sizeof seed->b, 9, i));
+    }
+    fill(out->b, sizeof out->b, 10);
+    return SM_OK;
+}
+
+static void kem_secret(const void *p, size_t n, uint64_t label, struct sm_secret32 *out)
+{
+    for (uint64_t i = 0; i < 4; i++) {
+        sm_put_le64(out->b + 8 * i, sm_siphash(p, n, label, i));
+    }
+}
+
+static void kem_agreed(const struct sm_kem_pub *pub, const uint8_t m[static 32],
+                       struct sm_secret32 *out)
+{
+    uint8_t both[64];
+    memcpy(both, pub->b, 32);
+    memcpy(both + 32, m, 32);
+    kem_secret(both, sizeof both, 11, out);
+}
+
+static enum sm_err sim_kem_wrap(const struct sm_kem_pub *to, const struct sm_secret32 *m,
+                                struct sm_kem_ct *out_ct, struct sm_secret32 *out)
+{
+    struct sm_kem_pub again = *to;
+    fill(again.b, sizeof again.b, 10);
+    if (memcmp(&again, to, sizeof again) != 0) {
+        return SM_E_CRYPTO;
+    }
+    memcpy(out_ct->b, m->b, 32);
+    fill(out_ct->b, sizeof out_ct->b, 12);
+    kem_agreed(to, m->b, out);
+    return SM_OK;
+}
+
+/* As ML-KEM: a ciphertext that nobody made gives a secret that nobody has. */
+static enum sm_err sim_kem_open(const struct sm_kem_seed *seed, const struct sm_kem_ct *ct,
+                                struct sm_secret32 *out)
+{
+    struct sm_kem_ct again = *ct;
+    struct sm_kem_pub pub;
+    (void)sim_kem_pub(seed, &pub);
+    fill(again.b, sizeof again.b, 12);
+    if (memcmp(&again, ct, sizeof again) == 0) {
+        kem_agreed(&pub, ct->b, out);
+    } else {
+        kem_secret(ct->b, sizeof ct->b, sm_le64(seed->b), out);
+    }
+    return SM_OK;
+}
+
+static bool sim_has_kem(void)
+{
+    return true;
+}
+
 const struct sm_suite *sm_suite_sim(void)
 {
     static const struct sm_suite sim = {
@@ -160,6 +230,10 @@ const struct sm_suite *sm_suite_sim(void)
         .aead_done = sim_aead_done,
         .aead_seal = sim_aead_seal,
         .aead_open = sim_aead_open,
+        .has_kem = sim_has_kem,
+        .kem_pub = sim_kem_pub,
+        .kem_wrap = sim_kem_wrap,
+        .kem_open = sim_kem_open,
     };
     return &sim;
 }

@@ -49,6 +49,9 @@ static const struct word levels[] = {{"error", SM_LOG_ERROR},   {"warn", SM_LOG_
                                      {"notice", SM_LOG_NOTICE}, {"info", SM_LOG_INFO},
                                      {"debug", SM_LOG_DEBUG},   {0}};
 
+static const struct word pq_words[] = {
+    {"off", SM_PQ_OFF}, {"auto", SM_PQ_AUTO}, {"require", SM_PQ_REQUIRE}, {0}};
+
 #define FIELD(f) offsetof(struct sm_config, f), sizeof(((struct sm_config *)0)->f)
 #define MIB      (1ull << 20)
 #define SECOND   1000000000ull
@@ -75,6 +78,8 @@ static const struct key keys[] = {
     {"peer", "address", KIND_PEER_ADDRESS, true, 0, 0, 0, 0, NULL,
      "ADDRESS:PORT, as in 127.0.0.1:7001 or [::1]:7001"},
     {"root", "key", KIND_ROOT_KEY, true, 0, 0, 0, 0, NULL, "52 letters of base32"},
+    {"tunnel", "pq", KIND_WORD, false, FIELD(tunnel.pq), 0, 0, pq_words,
+     "auto, require or off"},
     {"store", "dir", KIND_PATH, false, FIELD(store.dir), 0, 0, NULL, "an absolute path"},
     {"store", "quota", KIND_SIZE, false, FIELD(store.quota), MIB, UINT64_MAX, NULL,
      "a size of at least 1MiB, as in 10GiB"},
@@ -100,6 +105,7 @@ static const struct key keys[] = {
 static const struct sm_config defaults = {
     .node = {.roles = SM_NODE_GATEWAY | SM_NODE_STORE | SM_NODE_SEE},
     .platform = {.device = "auto"},
+    .tunnel = {.pq = SM_PQ_AUTO},
     .store = {.quota = 10240 * MIB},
     .see = {.slots = 4, .memory = 256 * MIB, .cpu = 60 * SECOND, .cache = 1024 * MIB},
     .limits = {.tunnels = 64, .clients = 64, .sessions = 1024, .queue = MIB / 4},

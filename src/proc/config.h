@@ -23,6 +23,7 @@
 #include "attest/anchor.h"
 #include "base/bytes.h"
 #include "base/ini.h"
+#include "crypto/suite.h"
 #include "os/file.h"
 #include "os/net.h"
 
@@ -62,6 +63,9 @@ struct sm_config {
         struct sm_inet tcp[SM_CONFIG_TCP_MAX];
         char control[SM_UNIX_PATH];
     } listen;
+    struct {
+        uint32_t pq; /* enum sm_pq */
+    } tunnel;
     struct {
         char dir[SM_PATH];
         uint64_t quota; /* bytes */

@@ -6,6 +6,7 @@
  * ends, or breaks the table of proc/ipc.h, is started again after a pause that doubles; one
  * that never came up ends the node with a reason, because trying again would not help.
  */
+#include "crypto/kem.h"
 #include "os/child.h"
 #include "os/clock.h"
 #include "os/file.h"
@@ -931,6 +932,11 @@ static bool find_config(const struct options *o, struct daemon *d)
     }
     if (!load_config(o->config != NULL ? o->config : path, home[0] != '\0' ? home : NULL,
                      &d->config)) {
+        return false;
+    }
+    if (d->config.tunnel.pq == SM_PQ_REQUIRE && !sm_suite_has_kem(sm_suite_real())) {
+        complain("[tunnel] pq = require: %s has no ML-KEM-768; it needs OpenSSL 3.5 or later",
+                 sm_kem_library());
         return false;
     }
     if (find_libexec(o->libexec, d->libexec) != SM_OK) {

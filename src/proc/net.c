@@ -427,6 +427,7 @@ static void start_node(struct net *n, const struct sm_ipc_identity *id)
     cfg->now = sm_clock_mono();
     cfg->wall = sm_clock_wall();
     cfg->cipher = sm_aead_fastest(now_ns);
+    cfg->pq = sm_suite_has_kem(cfg->suite) ? (enum sm_pq)n->config->tunnel.pq : SM_PQ_OFF;
     cfg->knocks_max = NET_KNOCKS;
     cfg->strangers_max = NET_STRANGERS;
     cfg->of_source_max = NET_OF_SOURCE;

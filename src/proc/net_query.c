@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What people ask a node: status, nodes, routes, trust, SEEs.  The answers are JSON made with
  * jansson; nothing is parsed here but the words of the question. */
+#include "crypto/kem.h"
 #include "os/clock.h"
 #include "proc/net_int.h"
 #include "seemesh/version.h"
@@ -92,6 +93,8 @@ static json_t *tunnels(struct net *n)
         json_object_set_new(
             peer, "cipher",
             json_string(t.cipher == SM_AESGCM ? "AES-256-GCM" : "ChaCha20-Poly1305"));
+        json_object_set_new(peer, "key_agreement",
+                            json_string(t.is_pq ? "X25519 and ML-KEM-768" : "X25519"));
         json_object_set_new(peer, "sent_bytes", json_integer((json_int_t)t.sent_bytes));
         json_object_set_new(peer, "received_bytes", json_integer((json_int_t)t.received_bytes));
         json_object_set_new(peer, "lease",
@@ -113,6 +116,15 @@ static json_t *packets(const struct sm_node_stats *s)
         "dropped_malformed", (json_int_t)s->dropped_malformed);
 }
 
+static json_t *post_quantum(struct net *n)
+{
+    bool is_there = sm_suite_has_kem(sm_suite_real());
+    enum sm_pq pq = (enum sm_pq)n->config->tunnel.pq;
+    const char *mode = pq == SM_PQ_OFF ? "off" : pq == SM_PQ_AUTO ? "auto" : "require";
+    return json_pack("{s:b, s:s, s:s}", "available", is_there, "mode", mode, "library",
+                     sm_kem_library());
+}
+
 static json_t *status(struct net *n)
 {
     const struct sm_node_record *self = sm_node_self(n->node);
@@ -132,6 +144,7 @@ static json_t *status(struct net *n)
                         json_string(self->platform == SM_PLATFORM_SOFTWARE
                                         ? "software: proves nothing to a stranger"
                                         : "hardware"));
+    json_object_set_new(o, "post_quantum", post_quantum(n));
     json_object_set_new(o, "roles", json_flags(self->flags));
     json_object_set_new(
         o, "uptime_s",

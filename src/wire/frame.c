@@ -8,9 +8,9 @@
 /* Each kind has its own fields; the others are zero, so there is one encoding. */
 static bool is_hand(const struct sm_hand *h)
 {
-    bool has_choice =
-        h->pattern != 0 && h->pattern <= SM_HAND_IK && h->cipher != 0 && h->faster != 0;
-    bool no_choice = h->pattern == 0 && h->cipher == 0 && h->faster == 0;
+    bool has_choice = h->pattern != 0 && h->pattern <= SM_HAND_IK && h->cipher != 0 &&
+                      h->faster != 0 && h->pq <= SM_HAND_PQ;
+    bool no_choice = h->pattern == 0 && h->cipher == 0 && h->faster == 0 && h->pq == 0;
     switch (h->kind) {
     case SM_HAND_HELLO:
         return has_choice && h->reason == 0 && h->n > 0 && h->n <= SM_HAND_MAX;
@@ -43,7 +43,8 @@ enum sm_err sm_hand_read(const uint8_t head[static SM_HAND_HEAD], struct sm_hand
     h.faster = sm_rd_u8(&r);
     h.reason = sm_rd_u8(&r);
     h.n = sm_rd_u16(&r);
-    uint16_t zero = sm_rd_u16(&r);
+    h.pq = sm_rd_u8(&r);
+    uint8_t zero = sm_rd_u8(&r);
     SM_TRY(sm_rd_done(&r));
     if (version != SM_HAND_VERSION) {
         return SM_E_VERSION;
@@ -67,7 +68,8 @@ void sm_hand_write(const struct sm_hand *h, uint8_t out[static SM_HAND_HEAD])
     sm_wr_u8(&w, h->faster);
     sm_wr_u8(&w, h->reason);
     sm_wr_u16(&w, h->n);
-    sm_wr_u16(&w, 0);
+    sm_wr_u8(&w, h->pq);
+    sm_wr_u8(&w, 0);
 }
 
 static void read_cookie(struct sm_rd *r, struct sm_cookie *c)

@@ -4,11 +4,13 @@
  *
  * First handshake messages in clear, each a head of 12 bytes and at most SM_HAND_MAX more:
  *
- *     "SM", version u8 = 1, kind u8, pattern u8, cipher u8, faster u8, reason u8, n u16, 0 u16
+ *     "SM", version u8 = 1, kind u8, pattern u8, cipher u8, faster u8, reason u8, n u16,
+ *     pq u8, 0 u8
  *
  *     HELLO   dialer: pattern and cipher of this attempt, the cipher that is faster for it,
- *             then the first Noise message
- *     NOISE   a further Noise message; the other fields are zero
+ *             pq (0, or 1: ML-KEM-768 is mixed in), then the first Noise message
+ *     NOISE   a further Noise message; the other fields are zero.  The answer to a HELLO with
+ *             pq has the KEM's ciphertext before it
  *     RETRY   answerer: start again with this pattern and cipher; n = 0
  *     REFUSE  answerer: no, and why (a negated enum sm_err); n = 0
  *     COOKIE  answerer under load, to the first HELLO: show this and do some work
@@ -29,9 +31,11 @@
 /* -- in clear ---------------------------------------------------------------------------- */
 
 #define SM_HAND_HEAD      12u
-#define SM_HAND_MAX       2048u /* a Noise message without payload has at most 96 bytes */
+#define SM_HAND_MAX       2048u
 #define SM_HAND_VERSION   1u
-#define SM_HAND_HELLO_MAX 96u /* the first message of IK */
+#define SM_HAND_PLAIN_MAX 96u                         /* the first message of IK */
+#define SM_HAND_HELLO_MAX (SM_HAND_PLAIN_MAX + 1184u) /* with a key of ML-KEM-768 */
+#define SM_HAND_PQ        1u                          /* the one value of pq but 0 */
 
 enum sm_hand_kind {
     SM_HAND_HELLO = 1,
@@ -53,6 +57,7 @@ struct sm_hand {
     uint8_t cipher; /* enum sm_aead_kind */
     uint8_t faster;
     uint8_t reason;
+    uint8_t pq;
     uint16_t n; /* bytes that follow */
 };
 
