@@ -2,6 +2,7 @@
 #include "os/confine.h"
 
 #include "base/bytes.h"
+#include "os/sev.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -328,6 +329,16 @@ static int allow_some(scmp_filter_ctx ctx, unsigned groups)
     return r != 0 ? r : seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), CALL(clone3), 0);
 }
 
+static int allow_sev_guest(scmp_filter_ctx ctx)
+{
+    int r = 0;
+    for (size_t i = 0; i < SM_SEV_CALLS && r == 0; i++) {
+        r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, CALL(ioctl), 1,
+                             SCMP_A1(SCMP_CMP_EQ, sm_sev_calls[i], 0));
+    }
+    return r;
+}
+
 static int build_list(scmp_filter_ctx ctx, unsigned groups)
 {
     int r = allow(ctx, basic_calls, SM_COUNT(basic_calls));
@@ -338,6 +349,9 @@ static int build_list(scmp_filter_ctx ctx, unsigned groups)
     }
     if ((groups & SM_CALLS_CONNECT) != 0) {
         r = r != 0 ? r : allow(ctx, connect_calls, SM_COUNT(connect_calls));
+    }
+    if ((groups & SM_CALLS_SEV_GUEST) != 0) {
+        r = r != 0 ? r : allow_sev_guest(ctx);
     }
     if ((groups & SM_CALLS_SPAWN) != 0) {
         r = r != 0 ? r : allow(ctx, spawn_calls, SM_COUNT(spawn_calls));

@@ -49,7 +49,8 @@ enum {
     SM_CALLS_FILES = 1,   /* open, rename, sync and so on: with sm_confine_paths() */
     SM_CALLS_CONNECT = 2, /* new IPv4 and IPv6 sockets, accept */
     SM_CALLS_SPAWN = 4,   /* fork, exec, wait, kill */
-    SM_CALLS_THREADS = 8
+    SM_CALLS_THREADS = 8,
+    SM_CALLS_SEV_GUEST = 16 /* the three requests of os/sev.h to a device that is open */
 };
 /* Only the calls of a program that computes and talks over descriptors it has, and those of
  * the named groups.  Others fail with EPERM, except those only an attacker wants (exec,

@@ -4,6 +4,7 @@
 #include "attest/dev.h"
 #include "os/clock.h"
 #include "os/file.h"
+#include "proc/provider_cc.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -66,10 +67,17 @@ static enum sm_err software_collect(void *state, const uint8_t rd[static SM_REPO
 
 /* -- the table ---------------------------------------------------------------------------- */
 
-static const struct sm_evidence_provider_kind kinds[] = {
 #ifdef SM_DEV_ROOT
-    {"software", SM_PLATFORM_SOFTWARE, software_start, software_collect, free},
+static const struct sm_evidence_provider_kind software = {
+    "software", SM_PLATFORM_SOFTWARE, software_start, software_collect, free};
 #endif
+
+static const struct sm_evidence_provider_kind *const kinds[] = {
+#ifdef SM_DEV_ROOT
+    &software,
+#endif
+    &sm_provider_snp,
+    &sm_provider_tdx,
 };
 
 enum sm_err sm_evidence_provider_start(uint8_t platform, const struct sm_provider_env *env,
@@ -77,9 +85,9 @@ enum sm_err sm_evidence_provider_start(uint8_t platform, const struct sm_provide
                                        char why[static SM_PROVIDER_WHY])
 {
     for (size_t i = 0; i < SM_COUNT(kinds); i++) {
-        if (kinds[i].platform == platform) {
-            struct sm_evidence_provider p = {.kind = &kinds[i]};
-            SM_TRY(kinds[i].start(env, &p.state, &p.needs, why));
+        if (kinds[i]->platform == platform) {
+            struct sm_evidence_provider p = {.kind = kinds[i]};
+            SM_TRY(kinds[i]->start(env, &p.state, &p.needs, why));
             *out = p;
             return SM_OK;
         }
