@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What is read of a manifest or a revocation list writes to the same bytes; documents of
- * anybody are refused, whatever they say. */
+/* What is read of a manifest or a revocation list writes to the same bytes, its text form
+ * prints to one that says the same, and documents of anybody are refused. */
 #include "attest/manifest.h"
+#include "attest/manifest_text.h"
 #include "attest/revocation.h"
 #include "attest/rules.h"
 #include "crypto/suite.h"
@@ -21,6 +22,27 @@ static void try_manifest(struct sm_view in, uint8_t *again)
         assert(!w.full && w.n == in.n && memcmp(again, in.p, in.n) == 0);
         sm_mesh_manifest_done(&m);
     }
+}
+
+/* A text that is taken prints to one that is taken as the same. */
+static void try_text(struct sm_view in)
+{
+    struct sm_mesh_manifest a, b;
+    struct sm_text_problem why;
+    SM_CLEANUP(sm_buf_done) struct sm_buf one = SM_BUF(SM_MANIFEST_TEXT_MAX);
+    SM_CLEANUP(sm_buf_done) struct sm_buf two = SM_BUF(SM_MANIFEST_TEXT_MAX);
+    if (sm_mesh_manifest_parse(in, &a, &why) != SM_OK) {
+        assert(why.text[0] != '\0');
+        return;
+    }
+    enum sm_err e = sm_mesh_manifest_print(&a, &one);
+    assert(e == SM_OK);
+    e = sm_mesh_manifest_parse(sm_buf_view(&one), &b, &why);
+    assert(e == SM_OK);
+    e = sm_mesh_manifest_print(&b, &two);
+    assert(e == SM_OK && sm_view_eq(sm_buf_view(&one), sm_buf_view(&two)));
+    sm_mesh_manifest_done(&a);
+    sm_mesh_manifest_done(&b);
 }
 
 static void try_revocations(struct sm_view in, uint8_t *again)
@@ -61,6 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     }
     try_manifest(in, again);
     try_revocations(in, again);
+    try_text(in);
     try_offer(in);
     free(again);
     return 0;

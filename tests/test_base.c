@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/date.h"
 #include "base/ids.h"
 #include "base/map.h"
 #include "base/time.h"
@@ -143,6 +144,46 @@ static void time_saturates(void)
     T_EQ(sm_between((struct sm_mono){5}, (struct sm_mono){3}).ns, 0);
 }
 
+static void dates_come_back_and_have_one_form(void)
+{
+    static const struct {
+        const char *text;
+        uint64_t s;
+    } known[] = {
+        {"1970-01-01T00:00:00Z", 0},          {"2000-02-29T12:00:00Z", 951825600},
+        {"2024-02-29T23:59:59Z", 1709251199}, {"2024-03-01T00:00:00Z", 1709251200},
+        {"2100-03-01T00:00:00Z", 4107542400}, {"9999-12-31T23:59:59Z", 253402300799},
+    };
+    static const char *const bad[] = {
+        "2023-02-29T00:00:00Z", "2100-02-29T00:00:00Z",  "2023-13-01T00:00:00Z",
+        "2023-00-01T00:00:00Z", "2023-01-32T00:00:00Z",  "2023-04-31T00:00:00Z",
+        "2023-01-01T24:00:00Z", "2023-01-01T00:60:00Z",  "2023-01-01T00:00:60Z",
+        "2023-01-01 00:00:00Z", "2023-01-01T00:00:00",   "2023-01-01T00:00:00Z ",
+        "1969-12-31T23:59:59Z", "2023-01-01T00:00:0-1Z", "",
+    };
+    char out[SM_DATE_LEN + 1];
+    struct sm_wall t;
+    for (size_t i = 0; i < SM_COUNT(known); i++) {
+        T_OK(sm_date_parse(sm_view_str(known[i].text), &t));
+        T_EQ(t.s, known[i].s);
+        sm_date_print(t, out);
+        T_STR(out, known[i].text);
+    }
+    for (size_t i = 0; i < SM_COUNT(bad); i++) {
+        T_ERR(sm_date_parse(sm_view_str(bad[i]), &t), SM_E_MALFORMED);
+    }
+    uint64_t x = t_seed();
+    for (unsigned i = 0; i < 20000; i++) {
+        x = x * 6364136223846793005u + 1442695040888963407u;
+        struct sm_wall a = {(x >> 16) % 253402300800u};
+        sm_date_print(a, out);
+        T_OK(sm_date_parse(sm_view_str(out), &t));
+        T_EQ(t.s, a.s);
+    }
+    sm_date_print((struct sm_wall){UINT64_MAX}, out);
+    T_STR(out, "9999-12-31T23:59:59Z");
+}
+
 static void every_error_has_words_a_name_and_an_exit_code(void)
 {
     for (int v = -40; v <= 0; v++) {
@@ -167,6 +208,7 @@ int main(int argc, char **argv)
         T_CASE(the_keyed_hash_is_siphash),
         T_CASE(a_map_finds_what_was_put_through_many_removals),
         T_CASE(time_saturates),
+        T_CASE(dates_come_back_and_have_one_form),
         T_CASE(every_error_has_words_a_name_and_an_exit_code),
     };
     return t_main(cases, SM_COUNT(cases), argc, argv);

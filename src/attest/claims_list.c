@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "attest/claims_list.h"
 
+#include "base/date.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -9,31 +11,13 @@ struct lister {
     void *ctx;
 };
 
-/* Days since 1970-01-01 as year, month and day: years begin in March, so that the leap day is
- * their last; 400 of them have 146,097 days. */
-static void date_of(uint64_t days, uint64_t *year, unsigned *month, unsigned *day)
-{
-    uint64_t z = days + 719468, era = z / 146097;
-    unsigned doe = (unsigned)(z % 146097);
-    unsigned yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-    unsigned doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    unsigned mp = (5 * doy + 2) / 153;
-    *day = doy - (153 * mp + 2) / 5 + 1;
-    *month = mp < 10 ? mp + 3 : mp - 9;
-    *year = era * 400 + yoe + (*month <= 2);
-}
-
 void sm_wall_text(struct sm_wall at, char out[static SM_TIME_TEXT])
 {
-    uint64_t year;
-    unsigned month, day, s = (unsigned)(at.s % 86400);
-    if (at.s >= 253402300800u) { /* the year 10000 */
+    if (at.s > SM_DATE_LAST.s) {
         (void)snprintf(out, SM_TIME_TEXT, "%" PRIu64, at.s);
         return;
     }
-    date_of(at.s / 86400, &year, &month, &day);
-    (void)snprintf(out, SM_TIME_TEXT, "%04u-%02u-%02uT%02u:%02u:%02uZ", (unsigned)year, month,
-                   day, s / 3600, s / 60 % 60, s % 60);
+    sm_date_print(at, out);
 }
 
 /* Certificates and documents bring words of their own: only printable ASCII goes on. */

@@ -2,6 +2,7 @@
 #include "attest/dcap_tcb.h"
 
 #include "attest/json.h"
+#include "base/date.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -30,47 +31,13 @@ static void read_hex(struct sm_json *j, uint8_t *out, size_t n)
     }
 }
 
-static unsigned digits(const uint8_t *p, unsigned n)
-{
-    unsigned v = 0;
-    for (unsigned i = 0; i < n; i++) {
-        v = v * 10 + (unsigned)(p[i] - '0');
-    }
-    return v;
-}
-
-/* Days since 1970-01-01 of the proleptic Gregorian calendar, for years from 1970 on. */
-static uint64_t days(unsigned year, unsigned month, unsigned day)
-{
-    static const unsigned before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
-    bool is_leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    unsigned y = year - 1;
-    uint64_t leaps = y / 4 - y / 100 + y / 400 - (1969 / 4 - 1969 / 100 + 1969 / 400);
-    return (uint64_t)(year - 1970) * 365 + leaps + before[month - 1] +
-           (is_leap && month > 2 ? 1 : 0) + day - 1;
-}
-
-/* "2025-06-19T10:16:03Z", and no other form. */
 static struct sm_wall read_date(struct sm_json *j)
 {
-    static const char form[] = "0000-00-00T00:00:00Z";
-    struct sm_view t = sm_json_text(j);
-    bool is_good = t.n == sizeof form - 1;
-    for (size_t i = 0; is_good && i < t.n; i++) {
-        is_good = form[i] == '0' ? t.p[i] >= '0' && t.p[i] <= '9' : t.p[i] == form[i];
-    }
-    if (!is_good) {
+    struct sm_wall t = {0};
+    if (sm_date_parse(sm_json_text(j), &t) != SM_OK) {
         sm_json_fail(j);
-        return (struct sm_wall){0};
     }
-    unsigned year = digits(t.p, 4), month = digits(t.p + 5, 2), day = digits(t.p + 8, 2);
-    unsigned hour = digits(t.p + 11, 2), min = digits(t.p + 14, 2), s = digits(t.p + 17, 2);
-    if (year < 1970 || month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 ||
-        min > 59 || s > 59) {
-        sm_json_fail(j);
-        return (struct sm_wall){0};
-    }
-    return (struct sm_wall){days(year, month, day) * 86400 + hour * 3600u + min * 60u + s};
+    return t;
 }
 
 static enum sm_tcb_status read_status(struct sm_json *j)

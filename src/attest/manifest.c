@@ -2,6 +2,7 @@
 #include "attest/manifest.h"
 
 #include "attest/signed_doc.h"
+#include "base/date.h"
 #include "crypto/cose.h"
 
 #include <stdlib.h>
@@ -72,13 +73,18 @@ static bool is_value(const struct sm_value *v, size_t least)
     return v->n >= least && v->n <= sizeof v->b;
 }
 
+static bool is_date(struct sm_wall t)
+{
+    return t.s <= SM_DATE_LAST.s;
+}
+
 static bool is_refval(const struct sm_refval *v)
 {
     bool is_reg = v->kind == SM_REFVAL_REGISTER, is_signer = v->kind == SM_REFVAL_SIGNER;
     return is_label(v->label) && v->platform < SM_PLATFORMS &&
            sm_refval_kind_name(v->kind) != NULL && sm_refval_state_name(v->state) != NULL &&
            (is_reg ? v->reg < SM_REGS : v->reg == 0) && (is_signer || v->min_svn == 0) &&
-           (v->state == SM_REFVAL_DEPRECATED) == (v->until.s != 0) &&
+           (v->state == SM_REFVAL_DEPRECATED) == (v->until.s != 0) && is_date(v->until) &&
            is_value(&v->value, v->kind == SM_REFVAL_HOST_DATA ? 1 : 20); /* 20: SHA-1 bank */
 }
 
@@ -138,16 +144,32 @@ static bool platforms_are_good(const struct sm_mesh_manifest *m)
            (is_dev || (m->grade[SM_PLATFORM_SOFTWARE] == 0 && m->any_measurement == 0));
 }
 
+/* As Intel writes them: INTEL-SA-00837. */
+static bool is_advisory(const char *text)
+{
+    size_t n = strnlen(text, SM_ADVISORY_TEXT);
+    for (size_t i = 0; i < n; i++) {
+        char c = text[i];
+        if (!((c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-')) {
+            return false;
+        }
+    }
+    return n > 0 && n < SM_ADVISORY_TEXT;
+}
+
 static bool advisories_are_good(const struct sm_mesh_manifest *m)
 {
     if (m->n_advisories > SM_ADVISORIES) {
         return false;
     }
     for (size_t i = 0; i < m->n_advisories; i++) {
-        size_t n = strnlen(m->advisories[i], SM_ADVISORY_TEXT);
-        if (n == 0 || n == SM_ADVISORY_TEXT ||
-            !sm_doc_is_printable(sm_view_of(m->advisories[i], n))) {
+        if (!is_advisory(m->advisories[i])) {
             return false;
+        }
+        for (size_t j = 0; j < i; j++) {
+            if (strcmp(m->advisories[i], m->advisories[j]) == 0) {
+                return false;
+            }
         }
     }
     return true;
@@ -166,7 +188,20 @@ static bool committee_is_good(const struct sm_committee_rule *c)
 
 static bool times_are_good(const struct sm_mesh_manifest *m)
 {
-    return m->not_after.s > m->issued.s && m->not_after.s - m->issued.s <= SM_MANIFEST_LIFE_S;
+    return m->not_after.s > m->issued.s && m->not_after.s - m->issued.s <= SM_MANIFEST_LIFE_S &&
+           is_date(m->not_after) && is_date(m->hw.min_tcb_date);
+}
+
+/* What is unknown or revoked is never taken; the others until a time, or for ever. */
+static bool statuses_are_good(const struct sm_mesh_manifest *m)
+{
+    const struct sm_wall *until = m->hw.status_until;
+    for (unsigned i = 0; i < SM_TCB_STATUSES; i++) {
+        if (!is_date(until[i]) && until[i].s != FOR_EVER) {
+            return false;
+        }
+    }
+    return until[SM_TCB_UNKNOWN].s == 0 && until[SM_TCB_REVOKED].s == 0;
 }
 
 enum sm_err sm_mesh_manifest_check(const struct sm_mesh_manifest *m, const char **why)
@@ -181,6 +216,9 @@ enum sm_err sm_mesh_manifest_check(const struct sm_mesh_manifest *m, const char 
         {m->mode == SM_MODE_ENFORCE || m->mode == SM_MODE_OBSERVE, "mode"},
         {m->binding == SM_BINDING_SESSION || m->binding == SM_BINDING_EPOCH, "binding"},
         {m->lease_max_s >= SM_LEASE_MIN_S && m->lease_max_s <= SM_LEASE_MAX_S, "lease"},
+        {statuses_are_good(m), "status"},
+        {m->hw.max_age_s > 0, "max-age"},
+        {m->hw.snp_vmpl <= 3, "vmpl"},
         {m->grace_s <= SM_GRACE_MAX_S, "grace"},
         {m->epoch_max_s > 0 && m->epoch_max_s <= SM_EPOCH_MAX_S, "epoch"},
         {platforms_are_good(m), "platform"},
