@@ -99,6 +99,7 @@ static enum sm_err explain(const struct sm_claims *c, struct sm_reasons *why,
     p.measurements = (struct sm_values){.v = &seven, .n = 1};
     p.is_report_data_any = true;
     *why = (struct sm_reasons){0};
+    checks->n = 0;
     enum sm_err e = sm_hw_explain(&p, c, any, (struct sm_wall){1}, why, checks);
     T_EQ(sm_hw_appraise(&p, c, any, (struct sm_wall){1}, &plain), e);
     T_EQ(plain.n, why->n);

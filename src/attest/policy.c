@@ -42,7 +42,7 @@ static bool is_told(const struct judge *j, bool is_ok)
     return !is_ok || j->all != NULL;
 }
 
-static void list_check(struct sm_checks *all, bool is_ok, const struct sm_reason *r)
+void sm_checks_add(struct sm_checks *all, bool is_ok, const struct sm_reason *r)
 {
     if (all != NULL && all->n < SM_COUNT(all->c)) {
         all->c[all->n++] = (struct sm_check){.is_ok = is_ok, .r = *r};
@@ -51,7 +51,7 @@ static void list_check(struct sm_checks *all, bool is_ok, const struct sm_reason
 
 static void judged(struct judge *j, bool is_ok, const struct sm_reasons *one)
 {
-    list_check(j->all, is_ok, &one->r[0]);
+    sm_checks_add(j->all, is_ok, &one->r[0]);
     if (!is_ok) {
         sm_reasons_append(j->why, one);
     }
@@ -125,13 +125,11 @@ static void want_listed(struct judge *j, enum sm_reason_code code, const char *f
 {
     bool is_ok = is_listed(got, list);
     char hex[SM_REASON_TEXT], want[SM_REASON_TEXT];
-    if (!is_told(j, is_ok)) {
+    if (!is_told(j, is_ok) || list->is_any) { /* what is not compared has not passed */
         return;
     }
     hex_or_none(got, hex);
-    if (list->is_any) {
-        (void)snprintf(want, sizeof want, "any");
-    } else if (list->n == 1) {
+    if (list->n == 1) {
         hex_or_none(sm_view_of(list->v[0].b, list->v[0].n), want);
     } else {
         (void)snprintf(want, sizeof want, "one of %zu", list->n);
@@ -406,6 +404,5 @@ enum sm_err sm_hw_explain(const struct sm_hw_policy *p, const struct sm_claims *
                           struct sm_reasons *why, struct sm_checks *out)
 {
     struct judge j = {.p = p, .c = c, .now = now, .why = why, .all = out};
-    out->n = 0;
     return judge(&j, report_data);
 }

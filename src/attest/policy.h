@@ -92,8 +92,11 @@ struct sm_checks {
     size_t n;
     struct sm_check c[SM_CHECKS_MAX];
 };
+/* Those behind the last are dropped; NULL: nobody asks. */
+void sm_checks_add(struct sm_checks *all, bool is_ok, const struct sm_reason *r);
 
-/* The same verdict and reasons, and every check that led there, passed ones too. */
+/* The same verdict and reasons, and every check that led there, passed ones too, added to
+ * out. */
 enum sm_err sm_hw_explain(const struct sm_hw_policy *p, const struct sm_claims *c,
                           const uint8_t report_data[static SM_REPORT_DATA], struct sm_wall now,
                           struct sm_reasons *why, struct sm_checks *out) SM_MUST;

@@ -532,12 +532,44 @@ struct judging {
     const struct sm_mesh_manifest *m;
     struct sm_wall now;
     const struct sm_claims *c;
+    struct sm_checks *all;    /* NULL: nobody asks what passed */
     struct sm_reasons hard;   /* refuse, whatever the mode */
     struct sm_reasons policy; /* the manifest's */
     struct sm_wall until;
     bool is_deprecated;
     const char *label;
 };
+
+/* For who wants to know what passed: a part of judging, from begin to end, is listed with what
+ * it found, or as passed when it found nothing. */
+struct part {
+    size_t hard, policy;
+};
+
+static struct part part_begin(const struct judging *j)
+{
+    return (struct part){j->hard.n, j->policy.n};
+}
+
+static void part_end(struct judging *j, struct part p, enum sm_reason_code code,
+                     const char *field, const char *want)
+{
+    if (j->all == NULL) {
+        return;
+    }
+    bool is_ok = p.hard == j->hard.n && p.policy == j->policy.n;
+    for (; p.hard < j->hard.n; p.hard++) {
+        sm_checks_add(j->all, false, &j->hard.r[p.hard]);
+    }
+    for (; p.policy < j->policy.n; p.policy++) {
+        sm_checks_add(j->all, false, &j->policy.r[p.policy]);
+    }
+    if (is_ok) {
+        struct sm_reasons one = {0};
+        sm_reasons_add(&one, code, field, "as wanted", want);
+        sm_checks_add(j->all, true, &one.r[0]);
+    }
+}
 
 static void ends_at(struct judging *j, struct sm_wall t)
 {
@@ -707,7 +739,8 @@ static void judge_hardware(struct judging *j, bool is_stored)
     p.n_advisories = j->m->n_advisories;
     p.is_report_data_any = true; /* it was judged before */
     p.max_age_s = is_stored ? UINT32_MAX : p.max_age_s;
-    enum sm_err e = sm_hw_appraise(&p, j->c, none, j->now, &j->policy);
+    enum sm_err e = j->all != NULL ? sm_hw_explain(&p, j->c, none, j->now, &j->policy, j->all)
+                                   : sm_hw_appraise(&p, j->c, none, j->now, &j->policy);
     (void)e; /* the reasons say it */
     if (j->c->not_after.s != 0) {
         ends_at(j, j->c->not_after);
@@ -720,6 +753,7 @@ static void judge_hardware(struct judging *j, bool is_stored)
 static void judge_manifest(struct judging *j, const struct sm_subject *who, bool is_stored)
 {
     const struct sm_mesh_manifest *m = j->m;
+    struct part p = part_begin(j);
     if (j->now.s >= m->not_after.s) {
         sm_reasons_add_u64(&j->policy, SM_REASON_EXPIRED, "manifest", m->not_after.s,
                            "not_after later than", j->now.s);
@@ -729,10 +763,19 @@ static void judge_manifest(struct judging *j, const struct sm_subject *who, bool
         sm_reasons_add(&j->policy, SM_REASON_PLATFORM, "platform",
                        sm_platform_name(j->c->platform), "one of the manifest");
     }
+    part_end(j, p, SM_REASON_MANIFEST, "manifest", "in force");
+    p = part_begin(j);
     judge_code(j);
+    part_end(j, p, SM_REASON_MEASUREMENT, "code", "a reference value of the manifest");
+    p = part_begin(j);
     judge_registers(j);
+    part_end(j, p, SM_REASON_REGISTERS, "registers", "those that the manifest names");
+    p = part_begin(j);
     judge_host_data(j);
+    part_end(j, p, SM_REASON_HOST_DATA, "host_data", "what the manifest names, if it does");
+    p = part_begin(j);
     judge_allowed(j, who);
+    part_end(j, p, SM_REASON_PLATFORM_ID, "platform_id", "on the list, if there is one");
     if (j->c->platform != SM_PLATFORM_SOFTWARE) {
         judge_hardware(j, is_stored);
     }
@@ -876,12 +919,13 @@ struct sm_subject sm_subject_of(const struct sm_node_record *believed)
                                sm_attester_of(believed)};
 }
 
-void sm_rules_appraise(const struct sm_rules *r, struct sm_wall now,
-                       const struct sm_subject *who, const struct sm_claims *claims,
-                       const uint8_t *report_data, struct sm_standing *standing,
-                       struct sm_verdict *out)
+static void appraise(const struct sm_rules *r, struct sm_wall now, const struct sm_subject *who,
+                     const struct sm_claims *claims, const uint8_t *report_data,
+                     struct sm_standing *standing, struct sm_verdict *out,
+                     struct sm_checks *all)
 {
     struct judging j = {.r = r,
+                        .all = all,
                         .m = r->has_manifest ? &r->manifest : NULL,
                         .now = now,
                         .c = claims,
@@ -891,8 +935,12 @@ void sm_rules_appraise(const struct sm_rules *r, struct sm_wall now,
         sm_reasons_add(&out->why, SM_REASON_PLATFORM, "platform", "unknown", "a known one");
         return;
     }
+    struct part p = part_begin(&j);
     judge_revoked(&j, who);
+    part_end(&j, p, SM_REASON_REVOKED, "node, platform, measurement", "not revoked");
+    p = part_begin(&j);
     judge_evidence(&j, &who->attester, report_data);
+    part_end(&j, p, SM_REASON_PLATFORM, "platform and evidence", "what the anchor demands");
     if (j.m != NULL) {
         judge_manifest(&j, who, report_data == NULL);
     } else if (r->pinned.env == SM_ENV_PROD || r->is_manifest_lost) {
@@ -907,4 +955,21 @@ void sm_rules_appraise(const struct sm_rules *r, struct sm_wall now,
     (void)snprintf(out->label, sizeof out->label, "%s", j.label == NULL ? "" : j.label);
     sm_reasons_append(&out->why, &j.hard);
     sm_reasons_append(&out->why, &j.policy);
+}
+
+void sm_rules_appraise(const struct sm_rules *r, struct sm_wall now,
+                       const struct sm_subject *who, const struct sm_claims *claims,
+                       const uint8_t *report_data, struct sm_standing *standing,
+                       struct sm_verdict *out)
+{
+    appraise(r, now, who, claims, report_data, standing, out, NULL);
+}
+
+void sm_rules_explain(const struct sm_rules *r, struct sm_wall now,
+                      const struct sm_subject *who, const struct sm_claims *claims,
+                      const uint8_t *report_data, struct sm_standing *standing,
+                      struct sm_verdict *out, struct sm_checks *checks)
+{
+    checks->n = 0;
+    appraise(r, now, who, claims, report_data, standing, out, checks);
 }

@@ -146,3 +146,9 @@ void sm_rules_appraise(const struct sm_rules *r, struct sm_wall now,
                        const struct sm_subject *who, const struct sm_claims *claims,
                        const uint8_t *report_data, struct sm_standing *standing,
                        struct sm_verdict *out);
+
+/* The same verdict, and what was looked at on the way there, passed or not. */
+void sm_rules_explain(const struct sm_rules *r, struct sm_wall now,
+                      const struct sm_subject *who, const struct sm_claims *claims,
+                      const uint8_t *report_data, struct sm_standing *standing,
+                      struct sm_verdict *out, struct sm_checks *checks);
