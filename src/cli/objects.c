@@ -231,7 +231,7 @@ struct get {
     int fd;
     uint64_t size, got;
     struct cli_progress progress;
-    bool is_done;
+    bool is_done, is_patient;
     enum sm_err err;
     char reason[512];
 };
@@ -261,6 +261,15 @@ static enum sm_err get_bytes(void *ctx, uint64_t offset, struct sm_view bytes)
     return SM_OK;
 }
 
+static void get_again(void *ctx, const char *why)
+{
+    struct get *g = ctx;
+    if (!g->is_patient) {
+        cli_say(g->c, "%s; looking for holders again\n", why);
+    }
+    g->is_patient = true;
+}
+
 static void get_done(void *ctx, enum sm_err err, const char *reason)
 {
     struct get *g = ctx;
@@ -284,6 +293,7 @@ static enum sm_err get_run(struct get *g, const struct sm_ref *ref)
                                     .ctx = g,
                                     .info = get_info,
                                     .bytes = get_bytes,
+                                    .again = get_again,
                                     .done = get_done};
         e = sm_get_io_start(&cfg, &io);
         sm_wipe(&cfg.ref.key, sizeof cfg.ref.key);

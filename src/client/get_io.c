@@ -3,14 +3,21 @@
 #include "core/trust.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define REQUEST_DEADLINE SM_S(10)
 
+/* An object stored a moment ago is announced by some of its holders only, and a lookup may miss
+ * some: before a get fails for want of shards it looks for holders again. */
+#define LOOKS     5u
+#define LOOK_WAIT SM_MS(500) /* so much longer each time */
+
 struct request {
     struct sm_get_io *io;
     uint64_t id;
+    unsigned look; /* of the machine that asked */
 };
 
 struct sm_get_io {
@@ -18,8 +25,11 @@ struct sm_get_io {
     struct sm_get *get;
     struct sm_timer *timer;
     struct sm_holders holders;
-    unsigned waiting; /* requests under way: their contexts point here */
-    bool is_over, is_enough, is_pumping;
+    uint64_t at;      /* of the next plaintext byte */
+    unsigned look;    /* how often holders were looked for */
+    unsigned waiting; /* requests and a lookup under way: their contexts point here */
+    bool is_over, is_enough, is_pumping, is_looking, is_informed;
+    char reason[512]; /* why the last look was not enough */
 };
 
 static void pump(struct sm_get_io *g);
@@ -49,14 +59,17 @@ static void on_answer(void *ctx, enum sm_err err, struct sm_view body)
     struct request *r = ctx;
     struct sm_get_io *g = r->io;
     uint64_t id = r->id;
+    bool is_late = r->look != g->look || g->is_looking;
     free(r);
     g->waiting--;
     if (g->is_over) {
         release(g);
         return;
     }
-    sm_get_response(g->get, sm_mesh_now(g->cfg.mesh), id, err, body);
-    pump(g);
+    if (!is_late) {
+        sm_get_response(g->get, sm_mesh_now(g->cfg.mesh), id, err, body);
+        pump(g);
+    }
 }
 
 static void send_request(struct sm_get_io *g, const struct sm_get_out *o)
@@ -65,7 +78,7 @@ static void send_request(struct sm_get_io *g, const struct sm_get_out *o)
     struct request *r = malloc(sizeof *r);
     enum sm_err e = SM_E_NOMEM;
     if (r != NULL) {
-        *r = (struct request){g, o->id};
+        *r = (struct request){g, o->id, g->look};
         e = sm_mesh_request(g->cfg.mesh, (struct sm_addr){h->node, SM_EP_NODE}, h->dh_key,
                             SM_SERVICE_STORE, o->body, REQUEST_DEADLINE, on_answer, r);
     }
@@ -88,15 +101,78 @@ static void observe(struct sm_get_io *g, const struct sm_get_out *o)
     sm_mesh_observe(g->cfg.mesh, g->holders.list[o->holder].node, (uint8_t)kind[o->saw]);
 }
 
+/* Begin, or begin again with other holders where the last machine came to its end. */
+static enum sm_err machine_new(struct sm_get_io *g)
+{
+    uint64_t held[SM_GET_HOLDERS_MAX];
+    for (unsigned i = 0; i < g->holders.n; i++) {
+        held[i] = g->holders.list[i].held;
+    }
+    struct sm_get_cfg core = {.suite = sm_suite_real(),
+                              .object = g->cfg.ref.object,
+                              .key = g->cfg.ref.key,
+                              .held = held,
+                              .n_holders = g->holders.n,
+                              .from = g->at,
+                              .to = g->cfg.to,
+                              .extra = 1};
+    sm_get_free(g->get);
+    g->get = NULL;
+    enum sm_err e = sm_get_new(&core, &g->get);
+    sm_wipe(&core.key, sizeof core.key);
+    return e;
+}
+
+static void on_found(void *ctx, enum sm_err err, const struct sm_holders *h)
+{
+    struct sm_get_io *g = ctx;
+    g->waiting--;
+    if (g->is_over) {
+        release(g);
+        return;
+    }
+    if (err == SM_OK) {
+        g->holders = *h;
+        err = machine_new(g);
+        g->is_looking = false;
+    }
+    if (err == SM_OK) {
+        pump(g);
+        return;
+    }
+    finish(g, SM_E_PEERS, g->reason); /* nobody now: what was missing then says more */
+    release(g);
+}
+
+static void look_again(struct sm_get_io *g)
+{
+    g->look++;
+    g->waiting++;
+    sm_timer_at(g->timer, SM_NEVER);
+    if (sm_find_holders(g->cfg.mesh, &g->cfg.ref.object, on_found, g) != SM_OK) {
+        g->waiting--;
+        finish(g, SM_E_PEERS, g->reason);
+    }
+}
+
 static void take_done(struct sm_get_io *g, enum sm_err err)
 {
-    SM_CLEANUP(sm_buf_done) struct sm_buf words = SM_BUF(1024);
-    const char *reason = sm_err_words(err);
-    if (err != SM_OK && sm_get_reason(g->get, &words) == SM_OK &&
-        sm_buf_add(&words, "", 1) == SM_OK) {
-        reason = (const char *)words.p;
+    SM_CLEANUP(sm_buf_done) struct sm_buf words = SM_BUF(sizeof g->reason - 1);
+    (void)snprintf(g->reason, sizeof g->reason, "%s", sm_err_words(err));
+    if (err != SM_OK && sm_get_reason(g->get, &words) == SM_OK) {
+        (void)snprintf(g->reason, sizeof g->reason, "%.*s", (int)words.n,
+                       (const char *)words.p);
     }
-    finish(g, err, reason);
+    if (err != SM_E_PEERS || g->look == LOOKS) {
+        finish(g, err, g->reason);
+        return;
+    }
+    if (g->cfg.again != NULL) {
+        g->cfg.again(g->cfg.ctx, g->reason);
+    }
+    g->is_looking = true;
+    struct sm_dur wait = {LOOK_WAIT.ns * g->look};
+    sm_timer_at(g->timer, sm_after(sm_mesh_now(g->cfg.mesh), wait));
 }
 
 /* One wish of the machine. */
@@ -107,11 +183,13 @@ static void take(struct sm_get_io *g, const struct sm_get_out *o)
         send_request(g, o);
         break;
     case SM_GET_INFO:
-        if (g->cfg.info != NULL) {
+        if (g->cfg.info != NULL && !g->is_informed) {
             g->cfg.info(g->cfg.ctx, o->size, o->code);
         }
+        g->is_informed = true;
         break;
     case SM_GET_BYTES: {
+        g->at = o->offset + o->bytes.n;
         enum sm_err e = g->cfg.bytes(g->cfg.ctx, o->offset, o->bytes);
         if (e != SM_OK) {
             finish(g, e, sm_err_words(e));
@@ -133,7 +211,7 @@ static void pump(struct sm_get_io *g)
 {
     struct sm_get_out o;
     g->is_pumping = true;
-    while (!g->is_over && sm_get_next(g->get, sm_mesh_now(g->cfg.mesh), &o)) {
+    while (!g->is_over && !g->is_looking && sm_get_next(g->get, sm_mesh_now(g->cfg.mesh), &o)) {
         take(g, &o);
     }
     g->is_pumping = false;
@@ -141,14 +219,24 @@ static void pump(struct sm_get_io *g)
         release(g);
         return;
     }
-    sm_timer_at(g->timer, sm_get_deadline(g->get));
+    if (!g->is_looking) {
+        sm_timer_at(g->timer, sm_get_deadline(g->get));
+    }
 }
 
 static void on_timer(void *ctx)
 {
     struct sm_get_io *g = ctx;
-    if (!g->is_over) {
+    if (g->is_over) {
+        return;
+    }
+    if (!g->is_looking) {
         pump(g);
+        return;
+    }
+    look_again(g);
+    if (g->is_over) {
+        release(g);
     }
 }
 
@@ -161,23 +249,12 @@ enum sm_err sm_get_io_start(const struct sm_get_io_cfg *cfg, struct sm_get_io **
     g->cfg = *cfg;
     g->holders = *cfg->holders;
     g->cfg.holders = NULL;
-    uint64_t held[SM_GET_HOLDERS_MAX];
-    for (unsigned i = 0; i < g->holders.n; i++) {
-        held[i] = g->holders.list[i].held;
-    }
-    struct sm_get_cfg core = {.suite = sm_suite_real(),
-                              .object = cfg->ref.object,
-                              .key = cfg->ref.key,
-                              .held = held,
-                              .n_holders = g->holders.n,
-                              .from = cfg->from,
-                              .to = cfg->to,
-                              .extra = 1};
+    g->at = cfg->from;
+    g->look = 1;
     enum sm_err e = sm_timer_new(sm_mesh_loop(cfg->mesh), on_timer, g, &g->timer);
     if (e == SM_OK) {
-        e = sm_get_new(&core, &g->get);
+        e = machine_new(g);
     }
-    sm_wipe(&core.key, sizeof core.key);
     if (e != SM_OK) {
         release(g);
         return e;
@@ -189,6 +266,7 @@ enum sm_err sm_get_io_start(const struct sm_get_io_cfg *cfg, struct sm_get_io **
 
 void sm_get_io_extend(struct sm_get_io *g, uint64_t to)
 {
+    g->cfg.to = to;
     enum sm_err e = sm_get_extend(g->get, to);
     assert(e == SM_OK); /* a bytes callback comes before DONE */
     (void)e;

@@ -80,6 +80,8 @@ struct sm_get_io_cfg {
     void (*info)(void *ctx, uint64_t size, struct sm_code code); /* may be NULL */
     /* The next plaintext, in order.  An error ends the get with it. */
     enum sm_err (*bytes)(void *ctx, uint64_t offset, struct sm_view bytes);
+    /* Shards are missing, so holders are looked for once more.  May be NULL. */
+    void (*again)(void *ctx, const char *why);
     /* reason: one line for people when err is not OK. */
     void (*done)(void *ctx, enum sm_err err, const char *reason);
 };
