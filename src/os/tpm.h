@@ -26,7 +26,7 @@
  */
 #include "base/bytes.h"
 
-#define SM_TPMDEV_WHY        320u
+#define SM_TPMDEV_WHY        480u
 #define SM_TPMDEV_TIMEOUT_MS 10000 /* a quote of the slowest known takes about one second */
 #define SM_TPMDEV_SLOW_MS    90000 /* RSA key generation */
 #define SM_TPMDEV_PCRS       24u

@@ -7,8 +7,11 @@
 #include "os/file.h"
 #include "os/random.h"
 #include "os/secretmem.h"
+#include "proc/provider_tpm.h"
+#include "proc/sealed.h"
 
 #include <openssl/evp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -156,25 +159,97 @@ static enum sm_err load_endorsement(const struct sm_suite *suite,
     return SM_OK;
 }
 
-static enum sm_err load(const struct sm_suite *suite, const struct sm_anchor *anchor,
-                        struct sm_wall now, const char *home, struct sm_identity *id)
+__attribute__((format(printf, 3, 4))) static enum sm_err
+because(enum sm_err e, char why[static SM_IDENTITY_WHY], const char *fmt, ...)
 {
-    char dir[SM_PATH], path[SM_PATH];
-    SM_TRY(sm_path_join(home, "keys", dir));
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(why, SM_IDENTITY_WHY, fmt, ap);
+    va_end(ap);
+    return e;
+}
+
+static enum sm_err unseal(const struct sm_suite *suite, struct sm_view file, const char *device,
+                          struct sm_sign_pair *key, char why[static SM_TPMDEV_WHY])
+{
+    struct sm_tpmdev *t = NULL;
+    struct sm_sealed sealed;
+    enum sm_err e = sm_sealed_read(file, &sealed);
+    if (e != SM_OK) {
+        (void)snprintf(why, SM_TPMDEV_WHY, "%s", sm_err_words(e));
+        return e;
+    }
+    SM_TRY(sm_tpmdev_open(sm_tpm_tcti(device), &t, why));
+    e = sm_sealed_open(t, &sealed, &key->seed, why);
+    sm_tpmdev_close(t);
+    SM_TRY(e);
+    suite->sign_pub(&key->seed, &key->pub);
+    return SM_OK;
+}
+
+enum sm_err sm_identity_sealed_key(const struct sm_suite *suite, const char *dir,
+                                   const char *device, struct sm_sign_pair **out,
+                                   char why[static SM_IDENTITY_WHY])
+{
+    SM_CLEANUP(sm_buf_done) struct sm_buf b = SM_BUF(SM_SEALED_MAX);
+    char path[SM_PATH], tpm_why[SM_TPMDEV_WHY];
+    SM_TRY(sm_path_join(dir, SM_SEALED_FILE, path));
+    enum sm_err e = sm_file_read(path, &b);
+    if (e != SM_OK) {
+        return because(e, why, "%s: %s", path, sm_err_words(e));
+    }
+    struct sm_sign_pair *key = sm_secret_new(sizeof *key);
+    if (key == NULL) {
+        return because(SM_E_NOMEM, why, "%s", sm_err_words(SM_E_NOMEM));
+    }
+    e = unseal(suite, sm_buf_view(&b), device, key, tpm_why);
+    if (e != SM_OK) {
+        sm_secret_free(key);
+        return because(e, why, "%s: %s", path, tpm_why);
+    }
+    *out = key;
+    return SM_OK;
+}
+
+static enum sm_err load_key(const struct sm_suite *suite, const char *dir,
+                            const struct sm_identity_at *at, struct sm_identity *id,
+                            char why[static SM_IDENTITY_WHY])
+{
+    char path[SM_PATH];
+    if (at->platform == SM_PLATFORM_TPM) {
+        return sm_identity_sealed_key(suite, dir, at->device, &id->key, why);
+    }
     SM_TRY(sm_path_join(dir, "node.key", path));
-    SM_TRY(sm_key_file(suite, path, false, &id->key));
-    SM_TRY(load_endorsement(suite, anchor, now, dir, id));
+    enum sm_err e = sm_key_file(suite, path, false, &id->key);
+    return e == SM_OK ? e
+                      : because(e, why, "%s: %s; initialise the node with: seemesh init", path,
+                                sm_err_words(e));
+}
+
+static enum sm_err load(const struct sm_suite *suite, const struct sm_anchor *anchor,
+                        struct sm_wall now, const struct sm_identity_at *at,
+                        struct sm_identity *id, char why[static SM_IDENTITY_WHY])
+{
+    char dir[SM_PATH];
+    SM_TRY(sm_path_join(at->home, "keys", dir));
+    SM_TRY(load_key(suite, dir, at, id, why));
+    enum sm_err e = load_endorsement(suite, anchor, now, dir, id);
+    if (e != SM_OK) {
+        return because(e, why, "%s/node.endorsement: %s; have the node endorsed", dir,
+                       sm_err_words(e));
+    }
     SM_TRY(read_boot_id(id->boot_id));
     sm_node_id_make(id->platform_id, id->index, anchor->network, &id->node_id);
     return SM_OK;
 }
 
 enum sm_err sm_identity_load(const struct sm_suite *suite, const struct sm_anchor *anchor,
-                             struct sm_wall now, const char *home, uint8_t platform,
-                             struct sm_identity *out)
+                             struct sm_wall now, const struct sm_identity_at *at,
+                             struct sm_identity *out, char why[static SM_IDENTITY_WHY])
 {
-    struct sm_identity id = {.platform = platform};
-    enum sm_err e = load(suite, anchor, now, home, &id);
+    struct sm_identity id = {.platform = at->platform};
+    (void)snprintf(why, SM_IDENTITY_WHY, "%s", at->home);
+    enum sm_err e = load(suite, anchor, now, at, &id, why);
     if (e != SM_OK) {
         sm_identity_done(&id);
         return e;

@@ -3,6 +3,7 @@
 /* identity: a node's long-term key and what endorses it, as files in HOME/keys.
  *
  *     node.key          32 bytes, the Ed25519 seed; mode 0600, made once, never overwritten
+ *     node.sealed       instead of it on a platform TPM: only the TPM opens it (proc/sealed.h)
  *     node.endorsement  what a pinned root signed over it (attest/endorse.h), or the
  *                       development root (attest/dev.h)
  *
@@ -12,7 +13,8 @@
  * Memory:  the key lives in secret memory; sm_identity_done() wipes it.
  * Errors:  NOTFOUND = the node was not initialised or not endorsed; those of file.h; CRYPTO,
  *          EXPIRED, AUTH = the endorsement is not for this key, platform, mesh or time;
- *          UNSUPPORTED = software, in a build without the development root.
+ *          UNSUPPORTED = software, in a build without the development root; of a TPM, those
+ *          of os/tpm.h.  `why` is a sentence that says where and what to do.
  */
 #include "attest/evidence.h"
 #include "crypto/suite.h"
@@ -29,10 +31,24 @@ struct sm_identity {
     uint8_t endorsement[SM_NODE_ENDORSEMENT_MAX];
 };
 
+/* Where it is: a node's home, and what the configuration says of its platform. */
+struct sm_identity_at {
+    const char *home;
+    uint8_t platform;
+    const char *device; /* the TPM that the key is sealed by */
+};
+
+#define SM_IDENTITY_WHY 1024u /* with what to do about it */
+
 enum sm_err sm_identity_load(const struct sm_suite *suite, const struct sm_anchor *anchor,
-                             struct sm_wall now, const char *home, uint8_t platform,
-                             struct sm_identity *out) SM_MUST;
+                             struct sm_wall now, const struct sm_identity_at *at,
+                             struct sm_identity *out, char why[static SM_IDENTITY_WHY]) SM_MUST;
 void sm_identity_done(struct sm_identity *id);
+
+/* The node's key out of node.sealed, by the TPM. */
+enum sm_err sm_identity_sealed_key(const struct sm_suite *suite, const char *dir,
+                                   const char *device, struct sm_sign_pair **out,
+                                   char why[static SM_IDENTITY_WHY]) SM_MUST;
 
 /* Read or make a seed of 32 bytes at path.  EXISTS never: an existing key is used. */
 enum sm_err sm_key_file(const struct sm_suite *suite, const char *path, bool may_make,

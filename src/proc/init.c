@@ -102,8 +102,9 @@ static enum sm_err make_home(const struct sm_config *c, const struct sm_sign_pai
     SM_TRY(sm_path_join(c->node.home, "keys", path));
     SM_TRY(sm_dir_make(path, 0700));
     SM_TRY(make_key(&anchor, root, path));
-    SM_TRY(sm_identity_load(sm_suite_real(), &anchor, sm_clock_wall(), c->node.home,
-                            SM_PLATFORM_SOFTWARE, &id));
+    const struct sm_identity_at at = {c->node.home, SM_PLATFORM_SOFTWARE, "auto"};
+    char why[SM_IDENTITY_WHY];
+    SM_TRY(sm_identity_load(sm_suite_real(), &anchor, sm_clock_wall(), &at, &id, why));
     struct sm_node_id node_id = id.node_id;
     sm_identity_done(&id);
     SM_TRY(sm_path_join(c->node.home, "seemesh.conf", path));

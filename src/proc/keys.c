@@ -255,12 +255,13 @@ static enum sm_err load_identity(struct keys *k)
 {
     const struct sm_config *c = sm_self_config(k->self);
     SM_TRY(sm_config_anchor(c, &k->anchor));
-    enum sm_err e = sm_identity_load(k->suite, &k->anchor, sm_clock_wall(), c->node.home,
-                                     (uint8_t)c->platform.kind, &k->id);
+    const struct sm_identity_at at = {c->node.home, (uint8_t)c->platform.kind,
+                                      c->platform.device};
+    char why[SM_IDENTITY_WHY];
+    enum sm_err e = sm_identity_load(k->suite, &k->anchor, sm_clock_wall(), &at, &k->id, why);
     if (e != SM_OK) {
-        sm_child_log(k->self, SM_LOG_ERROR, "no-identity",
-                     "home=%s error=\"%s\" do=\"initialise the node with: seemesh init\"",
-                     c->node.home, sm_err_words(e));
+        sm_child_log(k->self, SM_LOG_ERROR, "no-identity", "error=\"%s\" why=\"%s\"",
+                     sm_err_words(e), why);
     }
     return e;
 }

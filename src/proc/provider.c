@@ -5,6 +5,7 @@
 #include "os/clock.h"
 #include "os/file.h"
 #include "proc/provider_cc.h"
+#include "proc/provider_tpm.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -78,6 +79,7 @@ static const struct sm_evidence_provider_kind *const kinds[] = {
 #endif
     &sm_provider_snp,
     &sm_provider_tdx,
+    &sm_provider_tpm,
 };
 
 enum sm_err sm_evidence_provider_start(uint8_t platform, const struct sm_provider_env *env,
