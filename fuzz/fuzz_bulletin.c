@@ -5,6 +5,7 @@
 #include "core/bulletin.h"
 #include "crypto/hash.h"
 #include "same.h"
+#include "wire/bulletin.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

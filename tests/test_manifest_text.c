@@ -68,7 +68,7 @@ static void what_is_written_in_full_prints_to_the_same_text(void)
 
 static void the_text_and_the_binary_say_the_same(void)
 {
-    static uint8_t bytes[SM_MANIFEST_MAX];
+    static uint8_t bytes[SM_MESH_MANIFEST_MAX];
     struct sm_mesh_manifest m, again;
     struct sm_text_problem why;
     struct sm_buf out = SM_BUF(SM_MANIFEST_TEXT_MAX);

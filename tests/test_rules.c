@@ -93,7 +93,7 @@ static struct sm_mesh_manifest manifest(const struct world *w, uint64_t version)
 static enum sm_err offer_by(struct world *w, const struct sm_sign_pair *root,
                             struct sm_mesh_manifest *m, struct sm_wall now)
 {
-    struct sm_buf doc = SM_BUF(SM_MANIFEST_MAX);
+    struct sm_buf doc = SM_BUF(SM_MESH_MANIFEST_MAX);
     T_OK(sm_mesh_manifest_sign(w->suite, root, m, &doc));
     enum sm_err e =
         sm_rules_offer(w->rules, now, SM_DOC_MANIFEST, sm_buf_view(&doc), &w->change, &w->why);
@@ -205,7 +205,7 @@ static struct sm_mesh_manifest full_manifest(const struct world *w)
 
 static void a_manifest_reads_to_what_was_written(void)
 {
-    static uint8_t a[SM_MANIFEST_MAX], b[SM_MANIFEST_MAX];
+    static uint8_t a[SM_MESH_MANIFEST_MAX], b[SM_MESH_MANIFEST_MAX];
     struct world w;
     struct sm_mesh_manifest m, again;
     world_make(&w, SM_ENV_PROD);
@@ -231,7 +231,7 @@ static void a_manifest_reads_to_what_was_written(void)
 static void no_changed_byte_of_a_manifest_is_accepted(void)
 {
     struct world w;
-    struct sm_buf doc = SM_BUF(SM_MANIFEST_MAX);
+    struct sm_buf doc = SM_BUF(SM_MESH_MANIFEST_MAX);
     world_make(&w, SM_ENV_PROD);
     struct sm_mesh_manifest m = full_manifest(&w);
     T_OK(sm_mesh_manifest_sign(w.suite, &w.root[1], &m, &doc));

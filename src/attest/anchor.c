@@ -3,6 +3,7 @@
 
 #include "attest/dev.h"
 #include "attest/endorse.h"
+#include "attest/rules.h"
 #include "crypto/hash.h"
 #include "crypto/known.h"
 #include "crypto/suite.h"
@@ -155,6 +156,25 @@ static enum sm_err endorsement_verify(const struct sm_suite *suite, const struct
     return SM_E_REFUSED;
 }
 
+static bool is_revoked(const struct sm_anchor *a, const struct sm_node_record *rec,
+                       const uint8_t measurement[static 48])
+{
+    return a->rules != NULL &&
+           sm_rules_is_revoked(a->rules, &rec->node_id,
+                               sm_view_of(rec->platform_id, sizeof rec->platform_id),
+                               sm_view_of(measurement, 48), NULL);
+}
+
+bool sm_node_is_revoked(const struct sm_anchor *a, const struct sm_node_record *rec)
+{
+    return is_revoked(a, rec, rec->measurement);
+}
+
+bool sm_passport_is_revoked(const struct sm_anchor *a, const struct sm_passport *p)
+{
+    return sm_node_is_revoked(a, &p->node) || is_revoked(a, &p->node, p->measurement);
+}
+
 enum sm_err sm_node_record_verify(const struct sm_suite *suite, const struct sm_anchor *a,
                                   struct sm_wall now, struct sm_view record,
                                   struct sm_node_record *out)
@@ -168,6 +188,9 @@ enum sm_err sm_node_record_verify(const struct sm_suite *suite, const struct sm_
     sm_node_id_make(rec.platform_id, rec.index, a->network, &id);
     if (!sm_node_id_eq(&id, &rec.node_id)) {
         return SM_E_AUTH;
+    }
+    if (sm_node_is_revoked(a, &rec)) {
+        return SM_E_REFUSED;
     }
     *out = rec;
     return SM_OK;
@@ -206,6 +229,9 @@ enum sm_err sm_passport_verify(const struct sm_suite *suite, const struct sm_anc
         memcpy(p.dh_key, ep.dh_key, sizeof p.dh_key);
         memcpy(p.measurement, ep.measurement, sizeof p.measurement);
         p.expires.s = ep.head.expires.s < p.expires.s ? ep.head.expires.s : p.expires.s;
+    }
+    if (sm_passport_is_revoked(a, &p)) {
+        return SM_E_REFUSED;
     }
     *out = p;
     return SM_OK;

@@ -8,12 +8,14 @@
  * production nodes from finishing a handshake at all.
  *
  * A NODE record is believed when a pinned root endorsed its sign_key for a platform, its
- * node id follows from that platform, and sign_key signed it.  An ENDPOINT record is believed
+ * node id follows from that platform, sign_key signed it, and neither the node, nor its
+ * platform, nor its measurement is revoked.  An ENDPOINT record is believed
  * when the believed node signed it.
  *
  * Memory:  never allocates; results hold no pointers.
  * Errors:  TRUNCATED, MALFORMED, LIMIT (grammar); AUTH (another network or node id);
- *          EXPIRED; CRYPTO (a signature); REFUSED (a platform this anchor does not take).
+ *          EXPIRED; CRYPTO (a signature); REFUSED (revoked, or a platform this anchor does
+ *          not take).
  * Source:  doc/wire.md, section 2; doc/attestation.md.
  */
 #include "base/bytes.h"
@@ -21,6 +23,7 @@
 #include "base/time.h"
 #include "wire/record.h"
 
+struct sm_rules;
 struct sm_suite;
 struct sm_known_sigs;
 struct sm_trust;
@@ -50,6 +53,7 @@ struct sm_anchor {
     /* Where the signatures under endorsements and records that have held are remembered, so
      * that a record seen before costs a hash; NULL: nowhere.  Outlives the anchor's users. */
     struct sm_known_sigs *known;
+    const struct sm_rules *rules; /* who is revoked (attest/rules.h); NULL: nobody is */
 };
 
 /* Derive mesh id and network, and set the environment's grades: both take the hardware
@@ -87,6 +91,11 @@ struct sm_passport {
     struct sm_wall expires; /* the earlier of its records */
     struct sm_node_record node;
 };
+
+/* Is whoever was believed before revoked by now?  Of an endpoint, its measurement counts too.
+ */
+bool sm_node_is_revoked(const struct sm_anchor *a, const struct sm_node_record *rec);
+bool sm_passport_is_revoked(const struct sm_anchor *a, const struct sm_passport *p);
 
 enum sm_err sm_passport_verify(const struct sm_suite *suite, const struct sm_anchor *a,
                                struct sm_wall now, struct sm_view passport,

@@ -619,7 +619,7 @@ enum sm_err sm_mesh_manifest_read(struct sm_view payload, struct sm_mesh_manifes
 {
     struct sm_mesh_manifest m = {.hw = {.host_data.is_any = true, .platform_ids.is_any = true}};
     struct sm_cbor c = sm_cbor_init(payload);
-    enum sm_err e = payload.n > SM_MANIFEST_MAX ? SM_E_LIMIT : read_all(&c, &m);
+    enum sm_err e = payload.n > SM_MESH_MANIFEST_MAX ? SM_E_LIMIT : read_all(&c, &m);
     if (e != SM_OK) {
         sm_mesh_manifest_done(&m);
         return e;
@@ -634,11 +634,11 @@ enum sm_err sm_mesh_manifest_sign(const struct sm_suite *suite, const struct sm_
                                   const struct sm_mesh_manifest *m, struct sm_buf *out)
 {
     SM_TRY(sm_mesh_manifest_check(m, NULL));
-    uint8_t *bytes = malloc(SM_MANIFEST_MAX);
+    uint8_t *bytes = malloc(SM_MESH_MANIFEST_MAX);
     if (bytes == NULL) {
         return SM_E_NOMEM;
     }
-    struct sm_wr w = sm_wr_init(bytes, SM_MANIFEST_MAX - 128); /* room for the signature */
+    struct sm_wr w = sm_wr_init(bytes, SM_MESH_MANIFEST_MAX - 128); /* room for the signature */
     struct sm_view payload;
     sm_mesh_manifest_write(m, &w);
     enum sm_err e = sm_wr_done(&w, &payload);
@@ -656,7 +656,7 @@ enum sm_err sm_mesh_manifest_verify(const struct sm_suite *suite, const struct s
     struct sm_mesh_manifest m;
     struct sm_view payload;
     unsigned root;
-    if (doc.n > SM_MANIFEST_MAX) {
+    if (doc.n > SM_MESH_MANIFEST_MAX) {
         return SM_E_LIMIT;
     }
     SM_TRY(sm_doc_verify(suite, a, AAD, doc, &payload, &root));
@@ -676,7 +676,7 @@ enum sm_err sm_mesh_manifest_verify(const struct sm_suite *suite, const struct s
 enum sm_err sm_mesh_manifest_open(struct sm_view doc, struct sm_mesh_manifest *out)
 {
     struct sm_cose c;
-    if (doc.n > SM_MANIFEST_MAX) {
+    if (doc.n > SM_MESH_MANIFEST_MAX) {
         return SM_E_LIMIT;
     }
     SM_TRY(sm_cose_read(doc, &c));

@@ -36,7 +36,7 @@
 #include "attest/policy.h"
 
 /* A document fits a message of gossip in a few pieces and a COSE_Sign1 of ours. */
-#define SM_MANIFEST_MAX (48u << 10)
+#define SM_MESH_MANIFEST_MAX (48u << 10)
 
 #define SM_REFVALS_MAX     256u /* with 8 platforms: 4 programs in 8 versions each */
 #define SM_ALLOWED_MAX     256u /* who lists machines by hand has no more of them */

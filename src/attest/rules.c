@@ -66,7 +66,9 @@ enum sm_err sm_rules_new(const struct sm_suite *suite, const struct sm_anchor *p
         return SM_E_NOMEM;
     }
     r->suite = suite;
-    r->pinned = r->anchor = *pinned;
+    r->pinned = *pinned;
+    r->pinned.rules = r;
+    r->anchor = r->pinned;
     *out = r;
     return SM_OK;
 }
@@ -143,9 +145,9 @@ static bool told_revoked(const struct sm_revoked *e, const char *field, struct s
     return true;
 }
 
-bool sm_rules_is_revoked(const struct sm_rules *r, const struct sm_node_id *node_id,
-                         struct sm_view platform_id, struct sm_view measurement,
-                         struct sm_reasons *why)
+static bool is_listed(const struct sm_rules *r, const struct sm_node_id *node_id,
+                      struct sm_view platform_id, struct sm_view measurement,
+                      struct sm_reasons *why)
 {
     struct sm_view node = {0};
     if (node_id != NULL) {
@@ -157,6 +159,40 @@ bool sm_rules_is_revoked(const struct sm_rules *r, const struct sm_node_id *node
     bool is_measurement =
         told_revoked(revoked(r, SM_REVOKED_MEASUREMENT, measurement), "measurement", why);
     return is_node || is_platform || is_measurement;
+}
+
+/* A reference value of the manifest that is revoked; NODE records have zeros behind a short
+ * one. */
+static const struct sm_refval *revoked_value(const struct sm_rules *r,
+                                             struct sm_view measurement)
+{
+    bool is_asked = r->has_manifest && !sm_rules_is_observing(r);
+    for (size_t i = 0; is_asked && i < r->manifest.n_refs; i++) {
+        const struct sm_refval *v = &r->manifest.refs[i];
+        size_t n = v->value.n;
+        while (n < measurement.n && measurement.p[n] == 0) {
+            n++;
+        }
+        if (v->kind == SM_REFVAL_MEASUREMENT && v->state == SM_REFVAL_REVOKED &&
+            n == measurement.n && memcmp(v->value.b, measurement.p, v->value.n) == 0) {
+            return v;
+        }
+    }
+    return NULL;
+}
+
+bool sm_rules_is_revoked(const struct sm_rules *r, const struct sm_node_id *node_id,
+                         struct sm_view platform_id, struct sm_view measurement,
+                         struct sm_reasons *why)
+{
+    if (is_listed(r, node_id, platform_id, measurement, why)) {
+        return true;
+    }
+    const struct sm_refval *v = revoked_value(r, measurement);
+    if (v != NULL && why != NULL) {
+        sm_reasons_add(why, SM_REASON_REVOKED, "measurement", v->label, "not revoked");
+    }
+    return v != NULL;
 }
 
 /* -- the anchor that is left ------------------------------------------------------------- */
@@ -857,9 +893,9 @@ static void judge_revoked(struct judging *j, const struct sm_subject *who)
     struct sm_view id = sm_view_of(who->platform_id, 32);
     struct sm_view shown = sm_view_of(j->c->measurement, j->c->measurement_n);
     struct sm_view said = sm_view_of(who->attester.measurement, 48);
-    (void)sm_rules_is_revoked(j->r, who->node_id, id, shown, &j->hard);
-    (void)sm_rules_is_revoked(j->r, NULL, sm_view_eq(own, id) ? (struct sm_view){0} : own,
-                              sm_view_eq(shown, said) ? (struct sm_view){0} : said, &j->hard);
+    (void)is_listed(j->r, who->node_id, id, shown, &j->hard);
+    (void)is_listed(j->r, NULL, sm_view_eq(own, id) ? (struct sm_view){0} : own,
+                    sm_view_eq(shown, said) ? (struct sm_view){0} : said, &j->hard);
 }
 
 /* Nobody did anything wrong: time went on. */

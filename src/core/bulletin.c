@@ -29,8 +29,7 @@
 #define BLAME_EVERY  SM_S(10) /* a flood is one failing every so often, not one a message */
 
 enum { REFUSED_KEPT = 64 };
-#define REFUSED_FOR SM_S(600) /* then it may be asked for again: clocks get set, roots pinned  \
-                               */
+#define REFUSED_FOR SM_S(600) /* then once more: clocks get set, roots get pinned */
 
 struct fetch {
     bool is_on;
