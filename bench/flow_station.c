@@ -214,6 +214,7 @@ static void take(struct end *e, const struct sm_tunnel_out *o)
         }
         break;
     case SM_TUNNEL_RTT:
+    case SM_TUNNEL_VERDICT:
         break;
     case SM_TUNNEL_DOWN:
         fail(e->st, o->err);

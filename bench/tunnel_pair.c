@@ -120,6 +120,7 @@ static enum sm_err drain(struct tunnel_pair *p, struct end *e)
             return o.err;
         case SM_TUNNEL_MESSAGE:
         case SM_TUNNEL_RTT:
+        case SM_TUNNEL_VERDICT:
             break;
         }
     }

@@ -35,6 +35,10 @@ void sim_check_trace(struct sim_world *w, struct sim_machine *m, const struct sm
         break;
     case SM_TRACE_NODE_LEARNED:
     case SM_TRACE_NODE_GONE:
+    case SM_TRACE_DOCUMENT:
+    case SM_TRACE_REVOKED:
+    case SM_TRACE_GRACE:
+    case SM_TRACE_OBSERVED:
         break;
     }
 }

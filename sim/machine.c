@@ -338,6 +338,8 @@ static void act(struct sim_world *w, struct sim_machine *m, const struct sm_acti
     case SM_ACT_TRACE:
         sim_check_trace(w, m, &a->trace);
         break;
+    case SM_ACT_KEEP:
+        break;
     }
 }
 

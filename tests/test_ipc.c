@@ -47,6 +47,11 @@ static bool expected(enum sm_prog from, enum sm_prog to, uint16_t type)
                (from == SM_PROG_MAIN && to == SM_PROG_KEYS);
     case SM_IPC_CERTIFIED:
         return expected(to, from, SM_IPC_CERTIFY);
+    case SM_IPC_DOCUMENT: /* store has none of it, nor has a SEE */
+        return (from == SM_PROG_MAIN && (to == SM_PROG_NET || to == SM_PROG_KEYS)) ||
+               (from == SM_PROG_NET && to == SM_PROG_KEYS);
+    case SM_IPC_KEEP: /* net cannot have main write anything */
+        return from == SM_PROG_KEYS && to == SM_PROG_MAIN;
     case SM_IPC_STORE_RPC:
         return from == SM_PROG_NET && to == SM_PROG_STORE;
     case SM_IPC_STORE_REPLY:

@@ -104,6 +104,7 @@ static void host_start(struct host *h)
     T_TRUE(h->trust != NULL);
     struct sm_route_cfg rc = {.suite = w.suite,
                               .anchor = &w.anchor,
+                              .pinned = &w.anchor,
                               .trust = h->trust,
                               .area = AREA,
                               .nodes_max = 32};
@@ -217,6 +218,7 @@ static void answer(unsigned i, const struct sm_route_out *out)
         h->learned++;
         break;
     case SM_ROUTE_NODE_GONE:
+    case SM_ROUTE_NODE_REVOKED:
         h->knows[host_of(sm_hop_of(&out->id))] = false;
         h->gone++;
         break;

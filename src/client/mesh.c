@@ -31,6 +31,7 @@ struct sm_mesh {
     struct sm_stream *stream;
     struct sm_timer *timer;
     struct sm_host *host;
+    struct sm_rules *rules;
     struct sm_buf in; /* a message of the node that has not come whole */
     struct sm_addr self;
     uint8_t passport[SM_PASSPORT_MAX];
@@ -320,7 +321,7 @@ static enum sm_err take_welcome(struct sm_mesh *m, struct sm_view body)
     m->self = w.self;
     struct sm_host_cfg cfg = {
         .suite = sm_suite_real(),
-        .anchor = m->cfg.anchor,
+        .anchor = sm_rules_anchor(m->rules),
         .self = w.self,
         .dh = m->cfg.dh,
         .cipher = m->cfg.cipher,
@@ -399,6 +400,21 @@ static enum sm_err take_passport(struct sm_mesh *m, struct sm_view body)
     return sm_host_passport(m->host, sm_mesh_passport(m));
 }
 
+/* The manifest or the revocation list: verified here, by what we pinned.  What we cannot take
+ * changes nothing; that the node is ahead of our clock or roots is no reason to leave it. */
+static enum sm_err take_doc(struct sm_mesh *m, struct sm_view body)
+{
+    struct sm_ctl_doc d;
+    struct sm_rules_change change;
+    struct sm_reasons why;
+    SM_TRY(sm_ctl_doc_read(body, &d));
+    if (sm_rules_offer(m->rules, sm_clock_wall(), d.kind, d.bytes, &change, &why) == SM_OK &&
+        m->host != NULL) {
+        sm_host_rules_changed(m->host, sm_clock_mono());
+    }
+    return SM_OK;
+}
+
 static enum sm_err take_reply(struct sm_mesh *m, uint64_t id, struct sm_view body)
 {
     struct sm_rd r = sm_rd_init(body);
@@ -425,6 +441,9 @@ static enum sm_err take(struct sm_mesh *m, const struct sm_ctl_head *h, struct s
     }
     if (h->type == SM_CTL_PASSPORT) {
         return take_passport(m, body);
+    }
+    if (h->type == SM_CTL_DOC) {
+        return take_doc(m, body);
     }
     return SM_E_MALFORMED;
 }
@@ -488,7 +507,9 @@ enum sm_err sm_mesh_new(const struct sm_mesh_cfg *cfg, struct sm_mesh **out)
     m->in = SM_BUF(2 * (SM_CTL_HEAD + SM_CTL_BODY_MAX));
     m->ask_due = SM_NEVER;
     m->calls = calloc(SM_MESH_CALLS_MAX, sizeof *m->calls);
-    enum sm_err e = m->calls == NULL ? SM_E_NOMEM : start(m);
+    enum sm_err e =
+        m->calls == NULL ? SM_E_NOMEM : sm_rules_new(sm_suite_real(), cfg->anchor, &m->rules);
+    e = e == SM_OK ? start(m) : e;
     if (e != SM_OK) {
         m->is_ended = true;
         sm_mesh_free(m);
@@ -510,6 +531,7 @@ void sm_mesh_free(struct sm_mesh *m)
     sm_stream_free(m->stream);
     sm_timer_free(m->timer);
     sm_host_free(m->host);
+    sm_rules_free(m->rules);
     sm_buf_done(&m->in);
     free(m->calls);
     sm_wipe(m, sizeof *m);
@@ -533,7 +555,12 @@ const uint8_t *sm_mesh_dh_key(const struct sm_mesh *m)
 
 const struct sm_anchor *sm_mesh_anchor(const struct sm_mesh *m)
 {
-    return m->cfg.anchor;
+    return sm_rules_anchor(m->rules);
+}
+
+const struct sm_rules *sm_mesh_rules(const struct sm_mesh *m)
+{
+    return m->rules;
 }
 
 struct sm_loop *sm_mesh_loop(const struct sm_mesh *m)
@@ -566,8 +593,9 @@ size_t sm_mesh_read_nodes(struct sm_mesh *m, struct sm_view body, struct sm_mesh
         struct sm_ctl_node node;
         sm_ctl_node_next(&r, &node);
         struct sm_mesh_node *o = &out[n];
-        if (r.failed || sm_node_record_verify(sm_suite_real(), m->cfg.anchor, sm_clock_wall(),
-                                              node.record, &o->record) != SM_OK) {
+        if (r.failed ||
+            sm_node_record_verify(sm_suite_real(), sm_mesh_anchor(m), sm_clock_wall(),
+                                  node.record, &o->record) != SM_OK) {
             continue;
         }
         o->hop = sm_hop_of(&o->record.node_id);

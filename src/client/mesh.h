@@ -17,7 +17,7 @@
  * Memory:  one allocation a mesh, one a pending call; both capped.
  * Threads: the loop's.
  */
-#include "attest/anchor.h"
+#include "attest/rules.h"
 #include "core/session.h"
 #include "crypto/suite.h"
 #include "os/loop.h"
@@ -68,7 +68,10 @@ void sm_mesh_free(struct sm_mesh *m);
 struct sm_addr sm_mesh_self(const struct sm_mesh *m);
 struct sm_view sm_mesh_passport(const struct sm_mesh *m);
 const uint8_t *sm_mesh_dh_key(const struct sm_mesh *m); /* ours, public; 32 bytes */
+/* What is believed of others: cfg.anchor, and the documents that the node showed and that
+ * verify here.  Lives as long as the mesh. */
 const struct sm_anchor *sm_mesh_anchor(const struct sm_mesh *m);
+const struct sm_rules *sm_mesh_rules(const struct sm_mesh *m);
 struct sm_loop *sm_mesh_loop(const struct sm_mesh *m);
 struct sm_mono sm_mesh_now(const struct sm_mesh *m);
 

@@ -74,6 +74,12 @@ void sm_dht_contact_gone(struct sm_dht *d, struct sm_mono now, const struct sm_n
     work(d);
 }
 
+void sm_dht_revoked(struct sm_dht *d, struct sm_mono now, const struct sm_node_id *id)
+{
+    sm_dht_contact_gone(d, now, id);
+    sm_dht_store_forget(&d->store, id);
+}
+
 /* What is here already counts as found, on no path. */
 static void found_here(struct sm_dht *d, struct op *o)
 {

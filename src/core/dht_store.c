@@ -162,6 +162,16 @@ void sm_dht_store_expire(struct sm_dht_store *s, struct sm_wall now)
     }
 }
 
+void sm_dht_store_forget(struct sm_dht_store *s, const struct sm_node_id *signer)
+{
+    for (uint32_t i = 0; i < s->top && count_of(s, signer->b) > 0; i++) {
+        if (s->slot[i].is_used &&
+            memcmp(sm_dht_rec_signer(&s->slot[i].rec), signer->b, sizeof signer->b) == 0) {
+            drop(s, i);
+        }
+    }
+}
+
 static uint32_t farthest(const struct sm_dht_store *s)
 {
     uint32_t at = 0;

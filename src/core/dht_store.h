@@ -75,6 +75,8 @@ void sm_dht_store_done(struct sm_dht_store *s);
 /* What sm_dht_store_add would answer: asked first, because verifying costs more. */
 enum sm_dht_status sm_dht_store_ask(const struct sm_dht_store *s, const struct sm_dht_rec *r);
 enum sm_dht_status sm_dht_store_add(struct sm_dht_store *s, const struct sm_dht_rec *r);
+/* Drop all records of a signer who is believed no more. */
+void sm_dht_store_forget(struct sm_dht_store *s, const struct sm_node_id *signer);
 void sm_dht_store_expire(struct sm_dht_store *s, struct sm_wall now);
 
 /* Walk the records of a key: *at starts as SM_DHT_FIRST; NULL at the end.  Expired ones are

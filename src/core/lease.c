@@ -46,6 +46,7 @@ void sm_lease_init(struct sm_lease *l, const struct sm_suite *suite,
         .proof_end = SM_NEVER,
         .record_end = SM_NEVER,
         .ask_at = SM_NEVER,
+        .judge_at = SM_NEVER,
     };
     if (want != NULL) {
         l->want = *want;
@@ -172,10 +173,18 @@ static void take_record(struct sm_lease *l, struct sm_mono now, struct sm_wall w
     }
 }
 
+/* The mesh's limit and our own. */
+static struct sm_dur max_of(const struct sm_lease *l)
+{
+    const struct sm_rules *rules = l->anchor->rules;
+    struct sm_dur d = rules != NULL ? SM_S(sm_rules_lease_max_s(rules)) : l->max;
+    return d.ns < l->max.ns ? d : l->max;
+}
+
 static void start_anew(struct sm_lease *l, struct sm_mono now, struct sm_wall wall,
                        struct sm_wall not_after, struct sm_rng *rng)
 {
-    struct sm_dur d = l->max;
+    struct sm_dur d = max_of(l);
     if (not_after.s != 0) {
         uint64_t left = not_after.s > wall.s ? not_after.s - wall.s : 0;
         d = left < d.ns / 1000000000u ? SM_S(left) : d;
@@ -228,25 +237,81 @@ static enum sm_err check_identity(const struct sm_lease *l, const struct sm_node
     return SM_OK;
 }
 
-static enum sm_err check_evidence(const struct sm_lease *l, struct sm_wall wall,
+static enum sm_err refuse(enum sm_err e, const struct sm_reasons *reasons,
+                          char why[static SM_LEASE_WHY])
+{
+    char text[SM_CLOSE_TEXT_MAX];
+    sm_reasons_text(reasons, text, sizeof text);
+    return because(e, why, "the peer's evidence was refused: %s", text);
+}
+
+static void take_verdict(struct sm_lease *l, struct sm_mono now, struct sm_wall wall,
+                         const struct sm_verdict *v)
+{
+    l->has_news = l->has_news || v->kind != l->verdict;
+    l->verdict = v->kind;
+    sm_reasons_text(&v->why, l->said, sizeof l->said);
+    uint64_t left = v->until.s > wall.s ? v->until.s - wall.s : 1;
+    l->judge_at = v->until.s != UINT64_MAX ? sm_after(now, SM_S(left)) : SM_NEVER;
+}
+
+/* Judge claims; report_data as in sm_rules_appraise.  The lease changes when it is no error. */
+static enum sm_err judge(struct sm_lease *l, struct sm_mono now, struct sm_wall wall,
+                         const struct sm_node_record *rec, const struct sm_claims *claims,
+                         const uint8_t *report_data, char why[static SM_LEASE_WHY])
+{
+    const struct sm_subject who = sm_subject_of(rec);
+    struct sm_standing standing = l->standing;
+    struct sm_verdict v;
+    sm_rules_appraise(l->anchor->rules, wall, &who, claims, report_data, &standing, &v);
+    if (v.kind == SM_VERDICT_REFUSED) {
+        return refuse(SM_E_REFUSED, &v.why, why);
+    }
+    l->standing = standing;
+    take_verdict(l, now, wall, &v);
+    return SM_OK;
+}
+
+/* By the rules, which have their own word on what the claims' end means; or, where there are
+ * none, by the anchor. */
+static enum sm_err check_evidence(struct sm_lease *l, struct sm_mono now, struct sm_wall wall,
                                   const struct sm_node_record *rec, struct sm_view evidence,
-                                  struct sm_wall *not_after, char why[static SM_LEASE_WHY])
+                                  struct sm_claims *claims, struct sm_wall *not_after,
+                                  char why[static SM_LEASE_WHY])
 {
     struct sm_binding b = binding_of(l, false);
-    struct sm_claims claims;
     struct sm_reasons reasons;
+    struct sm_attester who = sm_attester_of(rec);
+    uint8_t rd[SM_REPORT_DATA];
     b.lease_seq = l->seq + 1;
     if (l->is_asked) {
         b.challenge = sm_view_of(l->challenge, sizeof l->challenge);
     }
     enum sm_err e =
-        sm_evidence_check(l->suite, l->anchor, wall, rec, &b, evidence, &claims, &reasons);
+        sm_evidence_verify(l->suite, l->anchor, wall, &who, evidence, claims, &reasons);
     if (e != SM_OK) {
-        char text[SM_CLOSE_TEXT_MAX];
-        sm_reasons_text(&reasons, text, sizeof text);
-        return because(e, why, "the peer's evidence was refused: %s", text);
+        return refuse(e, &reasons, why);
     }
-    *not_after = claims.not_after;
+    sm_binding_report_data(&b, rd);
+    if (l->anchor->rules != NULL) {
+        return judge(l, now, wall, rec, claims, rd, why);
+    }
+    e = sm_appraise(l->anchor, wall, &who, claims, rd, &reasons);
+    *not_after = claims->not_after;
+    return e == SM_OK ? SM_OK : refuse(e, &reasons, why);
+}
+
+enum sm_err sm_lease_judge(struct sm_lease *l, struct sm_mono now, struct sm_wall wall,
+                           char why[static SM_LEASE_WHY])
+{
+    assert(l->seq > 0);
+    l->judge_at = SM_NEVER;
+    if (l->anchor->rules == NULL) {
+        return SM_OK;
+    }
+    SM_TRY(judge(l, now, wall, &l->peer, &l->claims, NULL, why));
+    l->proof_end = sm_earlier(l->proof_end, sm_after(l->proven_at, max_of(l)));
+    plan_ask(l);
     return SM_OK;
 }
 
@@ -256,6 +321,7 @@ enum sm_err sm_lease_prove(struct sm_lease *l, struct sm_mono now, struct sm_wal
 {
     struct sm_evidence_frame f;
     struct sm_node_record rec;
+    struct sm_claims claims;
     struct sm_wall not_after = {0};
     if (l->seq > 0 && !l->is_asked) {
         return because(SM_E_STATE, why, "the peer shows evidence that nobody asked for");
@@ -269,7 +335,8 @@ enum sm_err sm_lease_prove(struct sm_lease *l, struct sm_mono now, struct sm_wal
         return because(e, why, "the peer's NODE record was refused: %s", sm_err_words(e));
     }
     SM_TRY(check_identity(l, &rec, why));
-    SM_TRY(check_evidence(l, wall, &rec, f.evidence, &not_after, why));
+    SM_TRY(check_evidence(l, now, wall, &rec, f.evidence, &claims, &not_after, why));
+    l->claims = claims;
     take_record(l, now, wall, &rec);
     l->seq = f.lease_seq;
     l->want = rec.node_id;
@@ -312,5 +379,6 @@ enum sm_err sm_lease_ended(const struct sm_lease *l, char why[static SM_LEASE_WH
 
 struct sm_mono sm_lease_deadline(const struct sm_lease *l)
 {
-    return sm_earlier(sm_lease_end(l), sm_earlier(l->ask_at, l->sign_at));
+    return sm_earlier(sm_earlier(sm_lease_end(l), l->judge_at),
+                      sm_earlier(l->ask_at, l->sign_at));
 }

@@ -18,12 +18,17 @@
  * its own part of the end.  A record of the peer with another key ends the tunnel, for this
  * tunnel's key is then nobody's.
  *
+ * What was verified is kept, so that a change of the rules (attest/rules.h) judges it again at
+ * once and asks no hardware: sm_lease_judge().  So does the time a verdict was given for.  The
+ * rules give the grace, if any; without rules a lease simply ends with what it was checked
+ * against.
+ *
  * Memory:  all in the struct; nothing in it is secret.
  * Errors:  all of them end the tunnel; `why` has a sentence.
  * Source:  doc/wire.md, section 4; doc/attestation.md.
  */
 #include "attest/anchor.h"
-#include "attest/evidence.h"
+#include "attest/rules.h"
 #include "base/time.h"
 #include "crypto/rng.h"
 #include "crypto/suite.h"
@@ -59,7 +64,13 @@ struct sm_lease {
     uint8_t challenge[SM_CHALLENGE_BYTES];
     uint64_t floor; /* the peer's record was this new when we asked */
     struct sm_mono proven_at, proof_end, record_end, ask_at;
-    uint32_t jitter; /* in thousandths of a lease */
+    uint32_t jitter;         /* in thousandths of a lease */
+    struct sm_claims claims; /* of the proof that holds */
+    struct sm_standing standing;
+    enum sm_verdict_kind verdict; /* on them */
+    struct sm_mono judge_at;      /* again */
+    bool has_news;                /* the verdict is another than before */
+    char said[SM_LEASE_WHY];      /* what is wrong, when it is in grace or only watched */
 };
 
 /* own_record must be readable: it is our own. */
@@ -93,6 +104,10 @@ enum sm_err sm_lease_prove(struct sm_lease *l, struct sm_mono now, struct sm_wal
 enum sm_err sm_lease_peer_record(struct sm_lease *l, struct sm_mono now, struct sm_wall wall,
                                  const struct sm_node_record *rec,
                                  char why[static SM_LEASE_WHY]) SM_MUST;
+
+/* Judge what the peer has proven by the rules as they are now.  An error ends the tunnel. */
+enum sm_err sm_lease_judge(struct sm_lease *l, struct sm_mono now, struct sm_wall wall,
+                           char why[static SM_LEASE_WHY]) SM_MUST;
 
 /* The peer's CHALLENGE payload. */
 enum sm_err sm_lease_challenged(struct sm_lease *l, struct sm_mono now, struct sm_view payload,

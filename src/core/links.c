@@ -89,7 +89,7 @@ static void dial_later(struct sm_node *n, int peer_index)
 static enum sm_err tunnel_start(struct sm_node *n, struct link *l)
 {
     struct sm_tunnel_cfg cfg = {.suite = n->cfg.suite,
-                                .anchor = &n->cfg.anchor,
+                                .anchor = sm_rules_anchor(n->rules),
                                 .is_dialer = l->peer_index >= 0,
                                 .faster = n->cfg.cipher,
                                 .dh = &n->dh,
@@ -347,6 +347,9 @@ static void tunnel_up(struct sm_node *n, struct link *l, const struct sm_tunnel_
         return;
     }
     n->stats.tunnels_up++;
+    if (sm_bulletin_link_up(n->bulletin, n->now, sm_hop_of(&l->node)) != SM_OK) {
+        assert(false); /* the map has as many places, and took it */
+    }
     node_trace(n, SM_TRACE_TUNNEL_UP, l->conn, &l->node, SM_OK, "");
 }
 
@@ -363,6 +366,7 @@ static void link_down(struct sm_node *n, struct link *l, enum sm_err err, const 
         l->is_up = false;
         if (links_of_node(n, sm_hop_of(&node)) == NULL) {
             sm_route_link_down(n->route, n->now, sm_hop_of(&node));
+            sm_bulletin_link_down(n->bulletin, n->now, sm_hop_of(&node));
         }
         if (err == SM_E_TIMEOUT) {
             node_observe(n, &node, SM_TRUST_TIMEOUT);
@@ -402,6 +406,15 @@ void links_peer_record(struct sm_node *n, const struct sm_node_record *rec)
         struct link *l = &n->links[i];
         if (l->is_used && l->is_up && sm_node_id_eq(&l->node, &rec->node_id)) {
             sm_tunnel_peer_record(l->tunnel, n->now, n->wall, rec);
+        }
+    }
+}
+
+void links_judge(struct sm_node *n)
+{
+    for (unsigned i = 0; i < n->links_top; i++) {
+        if (n->links[i].is_used && n->links[i].is_up) {
+            sm_tunnel_judge(n->links[i].tunnel, n->now, n->wall);
         }
     }
 }
@@ -518,7 +531,10 @@ static bool take_message(struct sm_node *n, struct link *l, const struct sm_tunn
     if (!l->is_up) {
         return false;
     }
-    if (o->message == SM_TUNNEL_CONTROL) {
+    if (o->message == SM_TUNNEL_CONTROL && o->bytes.n > 0 &&
+        o->bytes.p[0] == SM_BULLETIN_CONTROL) {
+        sm_bulletin_message(n->bulletin, n->now, n->wall, sm_hop_of(&l->node), o->bytes);
+    } else if (o->message == SM_TUNNEL_CONTROL) {
         enum sm_err e =
             sm_route_control(n->route, n->now, n->wall, sm_hop_of(&l->node), o->bytes);
         if (e == SM_E_CRYPTO || e == SM_E_MALFORMED) {
@@ -551,6 +567,12 @@ static bool take(struct sm_node *n, struct link *l, const struct sm_tunnel_out *
             l->rtt = o->rtt;
             sm_route_link_sample(n->route, n->now, sm_hop_of(&l->node), o->rtt, SM_US(0));
             node_observe(n, &l->node, SM_TRUST_OK);
+        }
+        return false;
+    case SM_TUNNEL_VERDICT:
+        if (o->verdict != SM_VERDICT_OK) {
+            node_trace(n, o->verdict == SM_VERDICT_GRACE ? SM_TRACE_GRACE : SM_TRACE_OBSERVED,
+                       l->conn, &l->node, SM_OK, o->reason);
         }
         return false;
     case SM_TUNNEL_DOWN: {

@@ -98,7 +98,8 @@ static const uint8_t *sign_key_of(void *ctx, const struct sm_node_id *id)
 static struct sm_route *new_route(struct sm_node *n)
 {
     struct sm_route_cfg cfg = {.suite = n->cfg.suite,
-                               .anchor = &n->cfg.anchor,
+                               .anchor = sm_rules_anchor(n->rules),
+                               .pinned = &n->cfg.anchor,
                                .trust = n->trust,
                                .area = n->cfg.self.area,
                                .nodes_max = n->cfg.nodes_max};
@@ -117,7 +118,7 @@ static struct sm_trust *new_trust(struct sm_node *n)
 static struct sm_dht *new_dht(struct sm_node *n)
 {
     struct sm_dht_cfg cfg = {.suite = n->cfg.suite,
-                             .anchor = &n->cfg.anchor,
+                             .anchor = sm_rules_anchor(n->rules),
                              .self = n->cfg.self.node_id,
                              .sign_key = sign_key_of,
                              .ctx = n,
@@ -130,7 +131,7 @@ static struct sm_dht *new_dht(struct sm_node *n)
 static struct sm_host *new_host(struct sm_node *n)
 {
     struct sm_host_cfg cfg = {.suite = n->cfg.suite,
-                              .anchor = &n->cfg.anchor,
+                              .anchor = sm_rules_anchor(n->rules),
                               .self = {.node = n->hop, .ep = SM_EP_NODE},
                               .dh = n->dh,
                               .known = n->cfg.known,
@@ -179,7 +180,7 @@ struct sm_node *sm_node_new(const struct sm_node_cfg *cfg)
         n->peers[i] = (struct peer){.addr = cfg->peers[i], .backoff = SM_MS(250)};
     }
     n->links = calloc(n->n_links, sizeof *n->links);
-    n->trust = new_trust(n);
+    n->trust = documents_new(n) == SM_OK ? new_trust(n) : NULL;
     n->route = n->trust != NULL ? new_route(n) : NULL;
     n->dht = n->route != NULL ? new_dht(n) : NULL;
     n->host = n->dht != NULL ? new_host(n) : NULL;
@@ -204,6 +205,7 @@ void sm_node_free(struct sm_node *n)
     sm_dht_free(n->dht);
     sm_route_free(n->route);
     sm_trust_free(n->trust);
+    documents_free(n);
     sm_buf_done(&n->out);
     sm_map_done(&n->rpcs);
     free(n->links);
@@ -374,6 +376,9 @@ static void tick(struct sm_node *n)
         renew_self(n);
     }
     links_tick(n);
+    if (sm_is_due(sm_bulletin_deadline(n->bulletin), n->now)) {
+        sm_bulletin_tick(n->bulletin, n->now);
+    }
     if (sm_is_due(sm_route_deadline(n->route), n->now)) {
         sm_route_tick(n->route, n->now, n->wall);
     }
@@ -560,6 +565,10 @@ static bool take_route(struct sm_node *n, const struct sm_route_out *o, struct s
         sm_dht_contact_gone(n->dht, n->now, &o->id);
         node_trace(n, SM_TRACE_NODE_GONE, 0, &o->id, SM_OK, "");
         return false;
+    case SM_ROUTE_NODE_REVOKED:
+        sm_dht_revoked(n->dht, n->now, &o->id);
+        node_trace(n, SM_TRACE_REVOKED, 0, &o->id, SM_E_REFUSED, "");
+        return false;
     case SM_ROUTE_NODE_LEARNED:
         sm_dht_contact(n->dht, n->now, &o->id, DHT_GRADE);
         links_peer_record(n, o->record);
@@ -728,7 +737,8 @@ bool sm_node_next(struct sm_node *n, struct sm_action *out)
             n->queue_n--;
             return true;
         }
-        if (next_own_sign(n, out) || links_next(n, out, &progress)) {
+        if (next_own_sign(n, out) || links_next(n, out, &progress) ||
+            documents_next(n, out, &progress)) {
             return true;
         }
         while (sm_route_next(n->route, &route)) {
@@ -758,6 +768,7 @@ struct sm_mono sm_node_deadline(const struct sm_node *n)
 {
     struct sm_mono d = n->self_is_pending ? (struct sm_mono){0} : n->self_renew_at;
     d = sm_earlier(d, links_deadline(n));
+    d = sm_earlier(d, sm_bulletin_deadline(n->bulletin));
     d = sm_earlier(d, sm_route_deadline(n->route));
     d = sm_earlier(d, sm_dht_deadline(n->dht));
     return sm_earlier(d, sm_host_deadline(n->host));
@@ -778,6 +789,16 @@ struct sm_hop sm_node_hop(const struct sm_node *n)
 const struct sm_node_record *sm_node_self(const struct sm_node *n)
 {
     return &n->cfg.self;
+}
+
+const struct sm_rules *sm_node_rules(const struct sm_node *n)
+{
+    return n->rules;
+}
+
+struct sm_bulletin_stats sm_node_bulletin_stats(const struct sm_node *n)
+{
+    return sm_bulletin_stats(n->bulletin);
 }
 
 struct sm_route *sm_node_route(struct sm_node *n)
@@ -817,7 +838,13 @@ bool sm_node_tunnel(const struct sm_node *n, unsigned i, struct sm_node_tunnel *
                                        .is_pq = sm_tunnel_is_pq(l->tunnel),
                                        .lease_seq = lease.seq,
                                        .lease_age = sm_between(lease.since, n->now),
-                                       .lease_left = sm_between(n->now, lease.end)};
+                                       .lease_left = sm_between(n->now, lease.end),
+                                       .verdict = lease.verdict,
+                                       .verdict_left = lease.judge_at.ns != SM_NEVER.ns
+                                                           ? sm_between(n->now, lease.judge_at)
+                                                           : (struct sm_dur){0},
+                                       .said = lease.said,
+                                       .claims = lease.claims};
         return true;
     }
     return false;

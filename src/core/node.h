@@ -21,10 +21,11 @@
  * Errors:  sm_node_step fails only for a wrong call or a limit; never for what a peer sent.
  * Source:  DESIGN 4, 5, 6.
  */
-#include "attest/anchor.h"
+#include "attest/rules.h"
 #include "base/bytes.h"
 #include "base/ids.h"
 #include "base/time.h"
+#include "core/bulletin.h"
 #include "core/dht.h"
 #include "core/route.h"
 #include "core/session.h"
@@ -124,6 +125,7 @@ enum sm_action_kind {
     SM_ACT_EP_PATHS,  /* ep; addr_from.node; n_slots: how many paths it may use */
     SM_ACT_FOUND,     /* token; err; found: the answer to FIND, or to TASK */
     SM_ACT_TRACE,     /* trace, conn: something an operator may want to know */
+    SM_ACT_KEEP,      /* doc: believed now; keep it over restarts, and offer it again then */
 };
 
 struct sm_found {
@@ -138,6 +140,11 @@ enum sm_trace_kind {
     SM_TRACE_NODE_LEARNED,  /* node */
     SM_TRACE_NODE_GONE,     /* node */
     SM_TRACE_SIGN_FAILED,   /* err */
+    SM_TRACE_DOCUMENT,      /* text: kind, version, what it replaces */
+    SM_TRACE_REVOKED,       /* node, by what the rules say now; text = why, of ourselves */
+    SM_TRACE_GRACE,         /* conn, node: text = why it will be refused */
+    SM_TRACE_OBSERVED,      /* conn, node: text = why it would be refused, were the rules
+                               enforced */
 };
 struct sm_trace {
     enum sm_trace_kind kind;
@@ -160,6 +167,7 @@ struct sm_action {
     enum sm_err err;
     struct sm_found found;
     struct sm_trace trace;
+    struct sm_doc doc;
 };
 
 struct sm_node_stats {
@@ -179,6 +187,10 @@ struct sm_node_tunnel {
     bool is_pq;
     uint64_t lease_seq; /* of the proof that holds; 1 is the handshake's */
     struct sm_dur lease_age, lease_left;
+    enum sm_verdict_kind verdict;
+    struct sm_dur verdict_left;     /* until it is judged again by itself; 0: no end is known */
+    const char *said;               /* why not OK; until the next step */
+    const struct sm_claims *claims; /* likewise */
 };
 
 struct sm_node *sm_node_new(const struct sm_node_cfg *cfg); /* NULL: out of memory, bad caps */
@@ -187,6 +199,13 @@ void sm_node_free(struct sm_node *n);
 enum sm_err sm_node_step(struct sm_node *n, const struct sm_event *ev) SM_MUST;
 bool sm_node_next(struct sm_node *n, struct sm_action *out);
 struct sm_mono sm_node_deadline(const struct sm_node *n);
+
+/* Offer a signed document, from disk at the start (is_kept: no KEEP will come of it) or by the
+ * operator.  Errors and reasons are those of sm_rules_offer.  What it leads to comes out of
+ * sm_node_next: tunnels close, KEEP, neighbours are told. */
+enum sm_err sm_node_offer(struct sm_node *n, struct sm_mono now, struct sm_wall wall,
+                          uint8_t kind, struct sm_view doc, bool is_kept,
+                          struct sm_reasons *why) SM_MUST;
 
 /* A neighbour's queue is nearly full: the driver should take no more packets from endpoints
  * until it is not.  The node's own sessions wait by themselves. */
@@ -198,6 +217,8 @@ bool sm_node_is_congested(const struct sm_node *n);
 struct sm_view sm_node_self_record(const struct sm_node *n);
 struct sm_hop sm_node_hop(const struct sm_node *n);
 const struct sm_node_record *sm_node_self(const struct sm_node *n); /* unsigned form */
+const struct sm_rules *sm_node_rules(const struct sm_node *n);
+struct sm_bulletin_stats sm_node_bulletin_stats(const struct sm_node *n);
 struct sm_route *sm_node_route(struct sm_node *n);
 struct sm_trust *sm_node_trust(struct sm_node *n);
 struct sm_dht *sm_node_dht(struct sm_node *n);

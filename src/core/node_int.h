@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /* node_int: what the files of the node share.  node.c has life, events and actions, links.c
- * the tunnels and who is dialled, packets.c the way of packets. */
+ * the tunnels and who is dialled, packets.c the way of packets, documents.c what is believed.
+ */
 #include "base/map.h"
+#include "core/bulletin.h"
 #include "core/door.h"
 #include "core/node.h"
 #include "core/tunnel.h"
@@ -89,6 +91,10 @@ struct silence_note {
     bool is_used;
 };
 
+struct doc_name {
+    uint8_t kind, name[SM_DOC_NAME];
+};
+
 struct sm_node {
     struct sm_node_cfg cfg;
     struct sm_rng rng;
@@ -96,6 +102,11 @@ struct sm_node {
     struct sm_wall wall;
     struct sm_hop hop;
     struct sm_dh_pair dh;
+
+    struct sm_rules *rules;
+    struct sm_bulletin *bulletin;
+    struct doc_name keep[SM_DOCS_MAX]; /* taken, and still to be given out */
+    unsigned n_keep;
 
     struct sm_trust *trust;
     struct sm_route *route;
@@ -162,6 +173,7 @@ struct link *links_of_node(struct sm_node *n, struct sm_hop hop); /* up, or NULL
 void links_self_record(struct sm_node *n);                        /* it was renewed */
 void links_peer_record(struct sm_node *n, const struct sm_node_record *rec); /* verified */
 void links_heard_of(struct sm_node *n, const struct sm_node_id *id);
+void links_judge(struct sm_node *n); /* the rules have changed */
 void links_tick(struct sm_node *n);
 struct sm_mono links_deadline(const struct sm_node *n);
 /* One step of draining the tunnels; true with *out set when it made an action, true in
@@ -177,3 +189,9 @@ void packets_arrived(struct sm_node *n, struct sm_hop from, struct sm_view bytes
 void packets_send(struct sm_node *n, uint32_t ep, struct sm_addr dst, uint8_t slot,
                   struct sm_view payload, struct sm_action *out, bool *has_action);
 void packets_report(struct sm_node *n, struct sm_hop dst, uint8_t slot, bool is_ok);
+
+/* documents.c */
+enum sm_err documents_new(struct sm_node *n) SM_MUST;
+void documents_free(struct sm_node *n);
+/* As links_next. */
+bool documents_next(struct sm_node *n, struct sm_action *out, bool *progress);

@@ -221,11 +221,11 @@ static enum sm_err record_compare(const struct sm_route *r, struct route_link *f
 
 /* Take a NODE record that nobody has checked yet. */
 static enum sm_err node_believe(struct sm_route *r, struct sm_mono now, struct sm_wall wall,
-                                struct sm_view bytes, const struct route_link *from,
-                                uint32_t *out_slot)
+                                const struct sm_anchor *anchor, struct sm_view bytes,
+                                const struct route_link *from, uint32_t *out_slot)
 {
     struct sm_node_record *rec = &r->parsed;
-    SM_TRY(sm_node_record_verify(r->cfg.suite, r->cfg.anchor, wall, bytes, rec));
+    SM_TRY(sm_node_record_verify(r->cfg.suite, anchor, wall, bytes, rec));
     if (rec->area != r->cfg.area) {
         return SM_E_REFUSED;
     }
@@ -243,6 +243,7 @@ static enum sm_err node_believe(struct sm_route *r, struct sm_mono now, struct s
         return SM_E_EXISTS;
     }
     memcpy(s->sign_key, rec->sign_key, sizeof s->sign_key);
+    memcpy(s->platform_id, rec->platform_id, sizeof s->platform_id);
     record_store(r, now, wall, &s->record[FLOODED_NODE], &rec->head, bytes);
     flood(r, slot, FLOODED_NODE, from);
     if (s->is_told) {
@@ -290,11 +291,11 @@ static enum sm_err take_node(struct sm_route *r, struct sm_mono now, struct sm_w
         return SM_E_BUSY;
     }
     if (slot != SM_ROUTE_NONE && slot == r->self) {
-        SM_TRY(sm_node_record_verify(r->cfg.suite, r->cfg.anchor, wall, bytes, &r->parsed));
+        SM_TRY(sm_node_record_verify(r->cfg.suite, r->cfg.pinned, wall, bytes, &r->parsed));
         r->stale_seq = head->seq > r->stale_seq ? head->seq : r->stale_seq;
         return SM_E_EXISTS;
     }
-    enum sm_err err = node_believe(r, now, wall, bytes, from, &slot);
+    enum sm_err err = node_believe(r, now, wall, r->cfg.anchor, bytes, from, &slot);
     blame(r, now, from, err);
     return err;
 }
@@ -407,14 +408,14 @@ enum sm_err sm_route_self(struct sm_route *r, struct sm_mono now, struct sm_wall
                           struct sm_view node_record)
 {
     struct sm_node_record rec;
-    SM_TRY(sm_node_record_verify(r->cfg.suite, r->cfg.anchor, wall, node_record, &rec));
+    SM_TRY(sm_node_record_verify(r->cfg.suite, r->cfg.pinned, wall, node_record, &rec));
     bool is_first = r->self == SM_ROUTE_NONE;
     if (rec.area != r->cfg.area ||
         (!is_first && !sm_node_id_eq(&rec.node_id, &r->slots[r->self].id))) {
         return SM_E_INVALID;
     }
     uint32_t slot;
-    enum sm_err err = node_believe(r, now, wall, node_record, NULL, &slot);
+    enum sm_err err = node_believe(r, now, wall, r->cfg.pinned, node_record, NULL, &slot);
     if (err == SM_E_EXISTS) {
         return SM_E_STALE;
     }
@@ -555,7 +556,7 @@ enum sm_err sm_route_link_up(struct sm_route *r, struct sm_mono now, struct sm_w
         return SM_E_STATE;
     }
     uint32_t slot;
-    enum sm_err err = node_believe(r, now, wall, peer_record, NULL, &slot);
+    enum sm_err err = node_believe(r, now, wall, r->cfg.anchor, peer_record, NULL, &slot);
     if (err != SM_OK && err != SM_E_EXISTS) {
         return err;
     }
@@ -679,6 +680,41 @@ static void expire(struct sm_route *r, struct sm_mono now)
     }
 }
 
+/* Believed when it came, and still so? */
+static bool is_believed(struct sm_route *r, struct sm_wall wall, const struct route_slot *s,
+                        bool is_anchor_new)
+{
+    struct sm_view bytes = record_bytes(&s->record[FLOODED_NODE]);
+    if (is_anchor_new) {
+        enum sm_err e =
+            sm_node_record_verify(r->cfg.suite, r->cfg.anchor, wall, bytes, &r->parsed);
+        return e == SM_OK || e == SM_E_EXPIRED; /* expire() has its own time */
+    }
+    enum sm_err e = sm_node_record_read(bytes, &r->parsed);
+    assert(e == SM_OK); /* it was verified when it came */
+    memcpy(r->parsed.platform_id, s->platform_id, sizeof r->parsed.platform_id);
+    return !sm_node_is_revoked(r->cfg.anchor, &r->parsed);
+}
+
+void sm_route_rules_changed(struct sm_route *r, struct sm_mono now, struct sm_wall wall,
+                            bool is_anchor_new)
+{
+    for (uint32_t slot = 0; slot < r->cfg.nodes_max; slot++) {
+        struct route_slot *s = &r->slots[slot];
+        if (!s->is_used || slot == r->self || s->record[FLOODED_NODE].n == 0) {
+            continue;
+        }
+        if (!is_believed(r, wall, s, is_anchor_new)) {
+            sm_trust_revoke(r->cfg.trust, &s->id);
+            sm_route_link_down(r, now, sm_hop_of(&s->id));
+            slot_remove(r, now, slot);
+            event_set(r, s, EVENT_REVOKED);
+        } else if (sm_route_trust_follow(r, now, s)) {
+            r->is_urgent = true;
+        }
+    }
+}
+
 static struct sm_mono originate_deadline(const struct sm_route *r)
 {
     if (r->self == SM_ROUTE_NONE) {
@@ -715,7 +751,9 @@ static bool next_event(struct sm_route *r, enum route_event event, struct sm_rou
         }
         event_set(r, s, EVENT_NONE);
         s->is_told = event == EVENT_LEARNED;
-        *out = (struct sm_route_out){.kind = SM_ROUTE_NODE_GONE, .id = s->id};
+        *out = (struct sm_route_out){.kind = event == EVENT_REVOKED ? SM_ROUTE_NODE_REVOKED
+                                                                    : SM_ROUTE_NODE_GONE,
+                                     .id = s->id};
         if (event == EVENT_LEARNED) {
             out->kind = SM_ROUTE_NODE_LEARNED;
             out->record = sm_route_node(r, sm_hop_of(&s->id));
@@ -761,7 +799,8 @@ bool sm_route_next(struct sm_route *r, struct sm_route_out *out)
         *out = (struct sm_route_out){.kind = SM_ROUTE_SELF_STALE, .seq = r->stale_seq};
         return true;
     }
-    if (next_event(r, EVENT_GONE, out) || next_event(r, EVENT_LEARNED, out)) {
+    if (next_event(r, EVENT_REVOKED, out) || next_event(r, EVENT_GONE, out) ||
+        next_event(r, EVENT_LEARNED, out)) {
         return true;
     }
     for (unsigned i = 0; i < SM_LINKS_MAX; i++) {

@@ -48,7 +48,9 @@ enum {
 struct sm_route_cfg {
     const struct sm_suite *suite;
     const struct sm_anchor *anchor;
-    struct sm_trust *trust; /* borrowed; appraised from NODE records here */
+    const struct sm_anchor *pinned; /* for our own record, which nobody revokes: an operator
+                                       must be able to talk to a node that was */
+    struct sm_trust *trust;         /* borrowed; appraised from NODE records here */
     uint8_t seed[32];
     uint32_t area;
     size_t nodes_max; /* 2..SM_ROUTE_NODES_MAX, this node included */
@@ -92,6 +94,12 @@ void sm_route_path_report(struct sm_route *r, struct sm_mono now, struct sm_hop 
 void sm_route_trust_changed(struct sm_route *r, struct sm_mono now,
                             const struct sm_node_id *id);
 
+/* What the anchor believes has changed: forget who is revoked, together with its links, and
+ * follow everybody's trust.  With is_anchor_new, endorsements and platforms are checked again
+ * too: two signatures a node, a tenth of a second for a full area. */
+void sm_route_rules_changed(struct sm_route *r, struct sm_mono now, struct sm_wall wall,
+                            bool is_anchor_new);
+
 struct sm_mono sm_route_deadline(const struct sm_route *r);
 void sm_route_tick(struct sm_route *r, struct sm_mono now, struct sm_wall wall);
 
@@ -100,6 +108,7 @@ void sm_route_tick(struct sm_route *r, struct sm_mono now, struct sm_wall wall);
 enum sm_route_out_kind {
     SM_ROUTE_SIGN,         /* bytes: sign request for token; answer with sm_route_signed */
     SM_ROUTE_NODE_GONE,    /* id: can no longer be reached, or its record expired */
+    SM_ROUTE_NODE_REVOKED, /* id: gone, and believed no more */
     SM_ROUTE_NODE_LEARNED, /* id, record: can be reached; again when its record changes */
     SM_ROUTE_FLOOD,        /* to, bytes: a CONTROL message for this neighbour */
     SM_ROUTE_SELF_STALE,   /* seq: the mesh holds a NODE record of ours with this number;

@@ -27,7 +27,7 @@ struct route_record {
     uint8_t message[ROUTE_MESSAGE_MAX];
 };
 
-enum route_event { EVENT_NONE, EVENT_LEARNED, EVENT_GONE };
+enum route_event { EVENT_NONE, EVENT_LEARNED, EVENT_GONE, EVENT_REVOKED };
 
 struct route_slot {
     bool is_used;   /* in order[] */
@@ -36,7 +36,7 @@ struct route_slot {
     bool is_reachable;
     enum route_event event;
     struct sm_node_id id;
-    uint8_t sign_key[32];
+    uint8_t sign_key[32], platform_id[32];
     struct route_record record[FLOODED_KINDS];
 
     uint8_t trust_class, losses;

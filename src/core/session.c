@@ -276,6 +276,19 @@ void sm_host_paths(struct sm_host *h, struct sm_mono now, struct sm_hop dst, uns
     }
 }
 
+void sm_host_rules_changed(struct sm_host *h, struct sm_mono now)
+{
+    take_back(h);
+    h->now = now;
+    for (uint32_t i = 0; i < h->peer_top; i++) {
+        struct peer *p = &h->peers[i];
+        if (p->is_used && p->current != SM_NONE &&
+            sm_passport_is_revoked(h->cfg.anchor, &p->passport)) {
+            sm_session_peer_end(h, p, SM_E_REFUSED);
+        }
+    }
+}
+
 void sm_host_unreachable(struct sm_host *h, struct sm_mono now, struct sm_addr dst,
                          uint8_t slot)
 {

@@ -158,6 +158,10 @@ void sm_host_packet(struct sm_host *h, struct sm_mono now, struct sm_wall wall,
  * to be bad.  Without this call all four are tried. */
 void sm_host_paths(struct sm_host *h, struct sm_mono now, struct sm_hop dst, unsigned n_slots);
 
+/* What the anchor believes has changed: sessions with whoever is revoked end, and what was
+ * asked of it fails with REFUSED. */
+void sm_host_rules_changed(struct sm_host *h, struct sm_mono now);
+
 /* A PACKET for dst could not be sent: there is no such path, or its first hop is down.  The
  * slot rests and what was in flight there goes over another at once.  When every slot rests
  * for a second, the requests fail with UNREACHABLE. */

@@ -328,6 +328,8 @@ struct peer *sm_session_peer_take(struct sm_host *h, struct sm_addr addr,
 void sm_session_peer_free_if_unused(struct sm_host *h, struct peer *p);
 void sm_session_peer_fail(struct sm_host *h, struct peer *p,
                           enum sm_err err); /* requests and answers */
+/* All of it, and its sessions; nothing is said to it. */
+void sm_session_peer_end(struct sm_host *h, struct peer *p, enum sm_err err);
 void sm_session_request_finish(struct sm_host *h, struct message *m, enum sm_err err);
 struct message *sm_session_message_take(struct sm_host *h, struct peer *p);
 void sm_session_message_undo(struct sm_host *h, struct peer *p,

@@ -273,6 +273,15 @@ void sm_session_peer_fail(struct sm_host *h, struct peer *p, enum sm_err err)
     }
 }
 
+void sm_session_peer_end(struct sm_host *h, struct peer *p, enum sm_err err)
+{
+    sm_session_peer_fail(h, p, err);
+    while (p->asked.head != SM_NONE) {
+        sm_session_asked_free(h, &h->asked[p->asked.head]);
+    }
+    peer_drop_sessions(h, p);
+}
+
 /* -- our messages -------------------------------------------------------------------------- */
 
 struct message *sm_session_message_take(struct sm_host *h, struct peer *p)

@@ -45,7 +45,7 @@ struct platform {
 
 struct node {
     struct sm_node_id id;
-    bool is_used;
+    bool is_used, is_revoked;
     uint8_t kind; /* platform number */
     uint32_t platform;
     struct sm_mono appraised, last_seen;
@@ -277,6 +277,21 @@ enum sm_err sm_trust_appraise(struct sm_trust *t, struct sm_mono now,
     return SM_OK;
 }
 
+void sm_trust_revoke(struct sm_trust *t, const struct sm_node_id *id)
+{
+    uint32_t slot;
+    if (sm_map_get(&t->node_of, id->b, &slot)) {
+        t->nodes[slot].is_revoked = true;
+    }
+}
+
+void sm_trust_grades(struct sm_trust *t, const uint16_t grade[static SM_PLATFORMS])
+{
+    for (unsigned i = 0; i < SM_PLATFORMS; i++) {
+        t->cfg.grade[i] = grade[i] < 1000 ? grade[i] : 1000;
+    }
+}
+
 /* One outage is one failure, however often it is noticed. */
 static bool is_counted(struct platform *p, struct sm_mono now, enum sm_trust_kind kind)
 {
@@ -354,7 +369,8 @@ static struct factors factors_of(const struct sm_trust *t, const struct node *n,
     const struct platform *p = &t->platforms[n->platform];
     uint32_t grade = n->kind < SM_PLATFORMS ? t->cfg.grade[n->kind] * SM_Q16_ONE / 1000u : 0;
     struct sm_dur age = dur_sum(n->age, sm_between(n->appraised, now));
-    bool is_open = !p->is_forged && !is_quarantined(p, now) && age.ns <= EVIDENCE_LIFE.ns;
+    bool is_open = !n->is_revoked && !p->is_forged && !is_quarantined(p, now) &&
+                   age.ns <= EVIDENCE_LIFE.ns;
     return (struct factors){.gate = is_open ? SM_Q16_ONE : 0,
                             .grade = is_open ? faded(grade, age) : grade,
                             .fast = beta_q16(p->fast),
@@ -379,9 +395,12 @@ uint32_t sm_trust_score(const struct sm_trust *t, struct sm_mono now,
     return product(&f);
 }
 
-static const char *gate_raise(const struct platform *p, const struct factors *f,
-                              struct sm_mono now)
+static const char *gate_raise(const struct node *n, const struct platform *p,
+                              const struct factors *f, struct sm_mono now)
 {
+    if (n->is_revoked) {
+        return "a newer revocation list or manifest: it is revoked";
+    }
     if (p->is_forged) {
         return "nothing: it signed a forgery";
     }
@@ -420,12 +439,13 @@ enum sm_err sm_trust_explain(const struct sm_trust *t, struct sm_mono now,
         .platform = n->kind,
         .strikes = p.strikes,
         .is_forged = p.is_forged,
+        .is_revoked = n->is_revoked,
         .age = f.age,
         .quarantine_left = sm_between(now, p.quarantine_end),
         .forgive_in = p.strikes > 0 ? sm_between(now, p.forgive_at) : (struct sm_dur){0},
     };
     memcpy(e.seen, p.seen, sizeof e.seen);
-    e.rows[SM_TRUST_ROW_GATE] = row("gate", f.gate, &gate, gate_raise(&p, &f, now));
+    e.rows[SM_TRUST_ROW_GATE] = row("gate", f.gate, &gate, gate_raise(n, &p, &f, now));
     e.rows[SM_TRUST_ROW_GRADE] =
         row("grade of the platform", f.grade, &grade,
             f.age.ns > FRESH_FOR.ns ? "a fresh appraisal"

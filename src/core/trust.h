@@ -4,9 +4,9 @@
  *
  *     T = gate * A * min(fast, slow)
  *
- * gate is 0 for a node whose evidence is too old, that signed a forgery, or that is in
- * quarantine; else 1.  A is the grade of its platform, fading when the appraisal gets old.
- * fast and slow are two Beta estimates of behaviour, one that forgets within ten
+ * gate is 0 for a node that is revoked, whose evidence is too old, that signed a forgery, or
+ * that is in quarantine; else 1.  A is the grade of its platform, fading when the appraisal
+ * gets old. fast and slow are two Beta estimates of behaviour, one that forgets within ten
  * interactions, one within a thousand, so that neither a long good record can be spent nor a
  * short good spell buys forgiveness.  When either falls below its bar the node is excluded:
  * gate 0 for an hour, doubled for each relapse; afterwards it begins again as a newcomer, and
@@ -65,6 +65,13 @@ enum sm_err sm_trust_appraise(struct sm_trust *t, struct sm_mono now,
                               const struct sm_node_id *id, const uint8_t platform_id[static 32],
                               uint8_t platform, struct sm_dur age) SM_MUST;
 
+/* The mesh's owners revoked the node: its gate is 0 until it is appraised again.  What it did
+ * stays with its platform. */
+void sm_trust_revoke(struct sm_trust *t, const struct sm_node_id *id);
+
+/* Grades of the platforms from now on, as in the configuration. */
+void sm_trust_grades(struct sm_trust *t, const uint16_t grade[static SM_PLATFORMS]);
+
 /* What an interaction with the node showed.  Nothing happens for nodes never appraised, nor
  * during quarantine.  True when this excluded the node. */
 bool sm_trust_observe(struct sm_trust *t, struct sm_mono now, const struct sm_node_id *id,
@@ -93,7 +100,7 @@ struct sm_trust_explain {
     uint32_t t_q16;
     struct sm_trust_row rows[SM_TRUST_ROWS];
     uint8_t platform, strikes;
-    bool is_forged;
+    bool is_forged, is_revoked;
     struct sm_dur age;             /* of the appraisal */
     struct sm_dur quarantine_left; /* 0 when not in quarantine */
     struct sm_dur forgive_in;      /* until one strike goes; 0 without strikes */

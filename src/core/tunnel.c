@@ -842,6 +842,12 @@ static bool next_event(struct sm_tunnel *t, struct sm_tunnel_out *out)
         *out = (struct sm_tunnel_out){.kind = SM_TUNNEL_RTT, .rtt = t->rtt};
         return true;
     }
+    if (t->state == UP && t->lease.has_news) {
+        t->lease.has_news = false;
+        *out = (struct sm_tunnel_out){
+            .kind = SM_TUNNEL_VERDICT, .verdict = t->lease.verdict, .reason = t->lease.said};
+        return true;
+    }
     return false;
 }
 
@@ -899,6 +905,24 @@ static void work(struct sm_tunnel *t)
     }
 }
 
+static void judge(struct sm_tunnel *t)
+{
+    char why[SM_LEASE_WHY];
+    enum sm_err e = sm_lease_judge(&t->lease, t->now, t->wall, why);
+    if (e != SM_OK) {
+        fail(t, e, "%s", why);
+    }
+}
+
+void sm_tunnel_judge(struct sm_tunnel *t, struct sm_mono now, struct sm_wall wall)
+{
+    t->now = now;
+    t->wall = wall;
+    if (t->state == UP) {
+        judge(t);
+    }
+}
+
 static void tick_lease(struct sm_tunnel *t)
 {
     if (sm_lease_wants_sign(&t->lease, t->now)) {
@@ -925,6 +949,12 @@ void sm_tunnel_tick(struct sm_tunnel *t, struct sm_mono now)
     }
     if (sm_is_due(sm_lease_end(&t->lease), now)) {
         expire(t);
+        return;
+    }
+    if (sm_is_due(t->lease.judge_at, now)) {
+        judge(t); /* the time as of the last input: a second ago at most, or none matters */
+    }
+    if (t->state != UP) {
         return;
     }
     tick_lease(t);
@@ -977,8 +1007,13 @@ void sm_tunnel_peer_record(struct sm_tunnel *t, struct sm_mono now, struct sm_wa
 
 struct sm_tunnel_lease sm_tunnel_lease(const struct sm_tunnel *t)
 {
-    return (struct sm_tunnel_lease){
-        .seq = t->lease.seq, .since = t->lease.proven_at, .end = sm_lease_end(&t->lease)};
+    return (struct sm_tunnel_lease){.seq = t->lease.seq,
+                                    .since = t->lease.proven_at,
+                                    .end = sm_lease_end(&t->lease),
+                                    .verdict = t->lease.verdict,
+                                    .judge_at = t->lease.judge_at,
+                                    .said = t->lease.said,
+                                    .claims = &t->lease.claims};
 }
 
 /* -- what it is ---------------------------------------------------------------------------- */

@@ -28,7 +28,7 @@
  * Source:  doc/wire.md, section 4; doc/attestation.md.
  */
 #include "attest/anchor.h"
-#include "attest/evidence.h"
+#include "attest/rules.h"
 #include "base/time.h"
 #include "crypto/suite.h"
 #include "wire/frame.h"
@@ -70,6 +70,7 @@ enum sm_tunnel_out_kind {
     SM_TUNNEL_UP,      /* the peer is proven */
     SM_TUNNEL_MESSAGE, /* from the peer: message, bytes */
     SM_TUNNEL_RTT,     /* a measured round trip */
+    SM_TUNNEL_VERDICT, /* on the peer, when it is another than before: verdict, reason */
     SM_TUNNEL_DOWN,    /* the end: close the carrier, free the tunnel */
 };
 
@@ -81,7 +82,8 @@ struct sm_tunnel_out {
     const struct sm_node_record *peer; /* UP */
     struct sm_dur rtt;                 /* RTT */
     enum sm_err err;                   /* DOWN */
-    const char *reason;                /* DOWN: printable, for the log */
+    const char *reason;                /* DOWN, VERDICT: printable, for the log */
+    enum sm_verdict_kind verdict;      /* VERDICT: OK, GRACE or OBSERVED */
 };
 
 /* NULL when out of memory.  The record must be readable: it is our own. */
@@ -121,6 +123,10 @@ void sm_tunnel_record(struct sm_tunnel *t, struct sm_view record);
 void sm_tunnel_peer_record(struct sm_tunnel *t, struct sm_mono now, struct sm_wall wall,
                            const struct sm_node_record *rec);
 
+/* The rules have changed: judge what the peer of a tunnel that is up has proven again, now.
+ * Refused, it is told why and the tunnel ends. */
+void sm_tunnel_judge(struct sm_tunnel *t, struct sm_mono now, struct sm_wall wall);
+
 void sm_tunnel_tick(struct sm_tunnel *t, struct sm_mono now);
 struct sm_mono sm_tunnel_deadline(const struct sm_tunnel *t);
 bool sm_tunnel_next(struct sm_tunnel *t, struct sm_tunnel_out *out);
@@ -133,6 +139,10 @@ sm_tunnel_queued(const struct sm_tunnel *t); /* data bytes waiting here or in th
 struct sm_tunnel_lease {
     uint64_t seq; /* 1: the handshake's */
     struct sm_mono since, end;
+    enum sm_verdict_kind verdict;
+    struct sm_mono judge_at;        /* the verdict is for so long; NEVER: no end is known */
+    const char *said;               /* what is wrong, when it is not OK */
+    const struct sm_claims *claims; /* live as the tunnel does */
 };
 struct sm_tunnel_lease sm_tunnel_lease(const struct sm_tunnel *t);
 

@@ -29,6 +29,8 @@
         from, to, type, SM_IPC_ANSWER, asked, max, false                                       \
     }
 
+#define DOCUMENT_MAX (1 + 64 * KIB) /* a manifest or a revocation list, signed */
+
 static const struct sm_ipc_rule table[] = {
     TO_ALL(SM_IPC_CONFIG, SM_IPC_ONCE, 64 * KIB, false),
     TO_ALL(SM_IPC_SHUTDOWN, SM_IPC_ONCE, 0, false),
@@ -49,6 +51,11 @@ static const struct sm_ipc_rule table[] = {
     {SM_PROG_NET, SM_PROG_MAIN, SM_IPC_SEE_STOP, SM_IPC_ANY, 0, 8, false},
     {SM_PROG_MAIN, SM_PROG_NET, SM_IPC_SEE_EXIT, SM_IPC_ANY, 0, 13, false},
     {SM_PROG_MAIN, SM_PROG_RUN, SM_IPC_LAUNCH, SM_IPC_ONCE, 0, 64 * KIB, false},
+
+    {SM_PROG_MAIN, SM_PROG_NET, SM_IPC_DOCUMENT, SM_IPC_ANY, 0, DOCUMENT_MAX, false},
+    {SM_PROG_MAIN, SM_PROG_KEYS, SM_IPC_DOCUMENT, SM_IPC_ANY, 0, DOCUMENT_MAX, false},
+    {SM_PROG_NET, SM_PROG_KEYS, SM_IPC_DOCUMENT, SM_IPC_ANY, 0, DOCUMENT_MAX, false},
+    {SM_PROG_KEYS, SM_PROG_MAIN, SM_IPC_KEEP, SM_IPC_ANY, 0, DOCUMENT_MAX + 8, false},
 
     {SM_PROG_KEYS, SM_PROG_NET, SM_IPC_IDENTITY, SM_IPC_ONCE, 0, KIB, false},
     {SM_PROG_NET, SM_PROG_KEYS, SM_IPC_SIGN, SM_IPC_ANY, 0, 8 * KIB, false},
@@ -482,6 +489,43 @@ void sm_ipc_publish_write(const struct sm_ipc_publish *m, struct sm_wr *w)
     sm_wr_bytes(w, m->id.b, sizeof m->id.b);
     sm_wr_u64(w, m->frag_map);
     sm_wr_u64(w, m->bytes);
+}
+
+enum sm_err sm_ipc_document_read(struct sm_view body, uint8_t *out_kind,
+                                 struct sm_view *out_doc)
+{
+    struct sm_rd r = sm_rd_init(body);
+    uint8_t kind = sm_rd_u8(&r);
+    struct sm_view doc = sm_rd_rest(&r);
+    SM_TRY(sm_rd_done(&r));
+    *out_kind = kind;
+    *out_doc = doc;
+    return SM_OK;
+}
+
+void sm_ipc_document_write(uint8_t kind, struct sm_view doc, struct sm_wr *w)
+{
+    sm_wr_u8(w, kind);
+    sm_wr_view(w, doc);
+}
+
+enum sm_err sm_ipc_keep_read(struct sm_view body, struct sm_ipc_keep *out)
+{
+    struct sm_rd r = sm_rd_init(body);
+    struct sm_ipc_keep m;
+    m.kind = sm_rd_u8(&r);
+    m.issued.s = sm_rd_u64(&r);
+    m.doc = sm_rd_rest(&r);
+    SM_TRY(sm_rd_done(&r));
+    *out = m;
+    return SM_OK;
+}
+
+void sm_ipc_keep_write(const struct sm_ipc_keep *m, struct sm_wr *w)
+{
+    sm_wr_u8(w, m->kind);
+    sm_wr_u64(w, m->issued.s);
+    sm_wr_view(w, m->doc);
 }
 
 enum sm_err sm_ipc_exit_read(struct sm_view body, struct sm_ipc_exit *out)

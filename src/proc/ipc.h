@@ -10,6 +10,8 @@
  * program that did it.
  *
  *     main   -> net keys store run   CONFIG PEER SHUTDOWN LOG_LEVEL
+ *     main   -> net keys             DOCUMENT
+ *     net    -> keys                 DOCUMENT                  keys -> main   KEEP
  *     all    -> main                 READY LOG HEALTH VIOLATION
  *     main   -> net                  LISTENER ENDPOINT SEE_SPAWNED SEE_EXIT
  *     net    -> main                 SEE_SPAWN SEE_STOP
@@ -55,7 +57,9 @@ const char *sm_prog_name(enum sm_prog role); /* "main", "net", ... */
     X(STORE_REPLY, 21) /* i32 error, body */                                                   \
     X(PUBLISH, 22)     /* struct sm_ipc_publish */                                             \
     X(UNPUBLISH, 23)   /* data id */                                                           \
-    X(VIOLATION, 24)   /* u8 program, text: that one broke the table; main restarts it */
+    X(VIOLATION, 24)   /* u8 program, text: that one broke the table; main restarts it */      \
+    X(DOCUMENT, 25)    /* u8 kind (attest/rules.h), a signed document: from disk; or taken */  \
+    X(KEEP, 26)        /* u8 kind, u64 when it was issued, the document: it was verified */
 
 #define SM_IPC_ENUM(name, value) SM_IPC_##name = (value),
 enum sm_ipc_type { SM_IPC_TYPES(SM_IPC_ENUM) SM_IPC_TYPE_END };
@@ -141,6 +145,11 @@ struct sm_ipc_publish {
     struct sm_data_id id;
     uint64_t frag_map, bytes;
 };
+struct sm_ipc_keep {
+    uint8_t kind;
+    struct sm_wall issued;
+    struct sm_view doc;
+};
 struct sm_ipc_exit {
     uint64_t instance;
     bool was_signal;
@@ -153,6 +162,10 @@ enum sm_err sm_ipc_certify_read(struct sm_view body, struct sm_ipc_certify *out)
 enum sm_err sm_ipc_identity_read(struct sm_view body, struct sm_ipc_identity *out) SM_MUST;
 enum sm_err sm_ipc_publish_read(struct sm_view body, struct sm_ipc_publish *out) SM_MUST;
 enum sm_err sm_ipc_exit_read(struct sm_view body, struct sm_ipc_exit *out) SM_MUST;
+/* DOCUMENT has no `issued`. */
+enum sm_err sm_ipc_document_read(struct sm_view body, uint8_t *out_kind,
+                                 struct sm_view *out_doc) SM_MUST;
+enum sm_err sm_ipc_keep_read(struct sm_view body, struct sm_ipc_keep *out) SM_MUST;
 /* LISTENER: the text points into the body. */
 enum sm_err sm_ipc_listener_read(struct sm_view body, enum sm_ipc_listener *out_kind,
                                  struct sm_view *out_address) SM_MUST;
@@ -165,4 +178,6 @@ void sm_ipc_log_write(const struct sm_ipc_log *m, struct sm_wr *w);
 void sm_ipc_certify_write(const struct sm_ipc_certify *m, struct sm_wr *w);
 void sm_ipc_identity_write(const struct sm_ipc_identity *m, struct sm_wr *w);
 void sm_ipc_publish_write(const struct sm_ipc_publish *m, struct sm_wr *w);
+void sm_ipc_document_write(uint8_t kind, struct sm_view doc, struct sm_wr *w);
+void sm_ipc_keep_write(const struct sm_ipc_keep *m, struct sm_wr *w);
 void sm_ipc_exit_write(const struct sm_ipc_exit *m, struct sm_wr *w);

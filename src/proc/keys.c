@@ -2,10 +2,13 @@
 /* seemesh-keys: holds the node's long-term key and signs what it understands.
  *
  * It has no network, after start no files but those its platform needs (proc/provider.h), and
- * three questions it answers: SIGN (a record, or
- * evidence over a binding), CERTIFY (an endpoint of this node).  It never signs bytes that do
- * not parse as a record of a known type, by this node, in this mesh, for at most a day.
+ * three questions it answers: SIGN (a record, or evidence over a binding), CERTIFY (an endpoint
+ * of this node), DOCUMENT (is this manifest or revocation list signed by a pinned root, and
+ * newer than the last?  Then main keeps it: so net cannot put the node back to an older one,
+ * not even over a restart).  It never signs bytes that do not parse as a record of a known
+ * type, by this node, in this mesh, for at most a day.
  */
+#include "attest/rules.h"
 #include "os/clock.h"
 #include "os/random.h"
 #include "os/secretmem.h"
@@ -35,6 +38,7 @@ struct keys {
     struct sm_provider_env env;
     struct sm_evidence_provider provider;
     uint64_t endpoint_seq;
+    struct sm_rules *rules; /* to know a document that may be kept */
 };
 
 /* -- records ----------------------------------------------------------------------------- */
@@ -218,10 +222,58 @@ static void on_certify(struct keys *k, struct sm_ipc *ch, const struct sm_ipc_ms
     answer(k, ch, m, SM_IPC_CERTIFIED, e, &w);
 }
 
+/* -- documents --------------------------------------------------------------------------- */
+
+static struct sm_wall issued_of(const struct keys *k, uint8_t kind)
+{
+    const struct sm_mesh_manifest *manifest = sm_rules_manifest(k->rules);
+    const struct sm_revocations *list = sm_rules_revocations(k->rules);
+    if (kind == SM_DOC_MANIFEST && manifest != NULL) {
+        return manifest->issued;
+    }
+    return kind == SM_DOC_REVOCATION && list != NULL ? list->issued : (struct sm_wall){0};
+}
+
+static enum sm_err keep(struct keys *k, uint8_t kind, struct sm_view doc)
+{
+    SM_CLEANUP(sm_buf_done) struct sm_buf body = SM_BUF(doc.n + 16);
+    uint8_t *room;
+    SM_TRY(sm_buf_room(&body, body.max, &room));
+    struct sm_wr w = sm_wr_init(room, body.max);
+    sm_ipc_keep_write(&(struct sm_ipc_keep){kind, issued_of(k, kind), doc}, &w);
+    return sm_ipc_send(sm_self_main(k->self), SM_IPC_KEEP, 0, sm_view_of(w.p, w.n), -1);
+}
+
+/* From main: kept before.  From net: taken just now, and to be kept if that is true. */
+static void on_document(struct keys *k, struct sm_ipc *ch, const struct sm_ipc_msg *m)
+{
+    struct sm_rules_change change;
+    struct sm_reasons why = {0};
+    uint8_t kind;
+    struct sm_view doc;
+    bool is_from_net = sm_ipc_peer(ch) == SM_PROG_NET;
+    enum sm_err e = sm_ipc_document_read(m->body, &kind, &doc);
+    if (e == SM_OK) {
+        e = sm_rules_offer(k->rules, sm_clock_wall(), kind, doc, &change, &why);
+    }
+    if (e == SM_OK && is_from_net && keep(k, kind, doc) != SM_OK) {
+        sm_child_fail(k->self); /* start over: net offers it again */
+    }
+    if (e != SM_OK && e != SM_E_EXISTS) {
+        char text[160];
+        sm_reasons_text(&why, text, sizeof text);
+        sm_child_log(k->self, is_from_net ? SM_LOG_WARN : SM_LOG_ERROR, "document-refused",
+                     "from=%s error=%s why=\"%s\"", is_from_net ? "net" : "disk",
+                     sm_err_name(e), text);
+    }
+}
+
 static void on_message(void *ctx, struct sm_ipc *ch, const struct sm_ipc_msg *m)
 {
     struct keys *k = ctx;
-    if (m->type == SM_IPC_SIGN) {
+    if (m->type == SM_IPC_DOCUMENT) {
+        on_document(k, ch, m);
+    } else if (m->type == SM_IPC_SIGN) {
         on_sign(k, ch, m);
     } else if (m->type == SM_IPC_CERTIFY) {
         on_certify(k, ch, m);
@@ -330,6 +382,7 @@ static enum sm_err on_start(void *ctx, struct sm_self *self)
     k->suite = sm_suite_real();
     k->endpoint_seq = sm_clock_wall().s << 16; /* rises over restarts */
     SM_TRY(load_identity(k));
+    SM_TRY(sm_rules_new(k->suite, &k->anchor, &k->rules));
     SM_TRY(start_provider(k));
     SM_TRY(sm_confine_limit(RLIMIT_NOFILE, 64));
     SM_TRY(sm_child_confine(self, k->provider.needs.rules, k->provider.needs.n_rules,
@@ -344,6 +397,7 @@ static void on_stop(void *ctx)
 {
     struct keys *k = ctx;
     sm_evidence_provider_stop(&k->provider);
+    sm_rules_free(k->rules);
     sm_identity_done(&k->id);
 }
 

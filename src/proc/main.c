@@ -6,6 +6,7 @@
  * ends, or breaks the table of proc/ipc.h, is started again after a pause that doubles; one
  * that never came up ends the node with a reason, because trying again would not help.
  */
+#include "attest/rules.h"
 #include "crypto/kem.h"
 #include "os/child.h"
 #include "os/clock.h"
@@ -16,6 +17,7 @@
 #include "proc/config.h"
 #include "proc/identity.h"
 #include "proc/ipc.h"
+#include "proc/kept.h"
 #include "proc/log.h"
 #include "seemesh/version.h"
 
@@ -32,6 +34,7 @@
 #define BACKOFF_MAX SM_S(10)
 #define STEADY      SM_S(60) /* a program that lived this long starts its pauses anew */
 #define STOP_GRACE  SM_S(5)
+#define CLOCK_EVERY SM_S(600) /* looked at, and remembered */
 #define LISTENERS   (SM_CONFIG_TCP_MAX + 1)
 /* SEEs are endpoints of the node like clients, whose numbers net gives below this one. */
 #define FIRST_INSTANCE 65536u
@@ -77,7 +80,7 @@ struct daemon {
     uint64_t next_instance;
     uint8_t see_measurement[48];
     struct sm_signal *signals[2];
-    struct sm_timer *stop_timer;
+    struct sm_timer *stop_timer, *clock_timer;
     bool is_stopping;
     int exit_code;
 };
@@ -250,6 +253,42 @@ static void on_violation(struct program *p, struct sm_view body)
     drop_program(&p->d->fixed[about], "it broke the table of messages");
 }
 
+/* keys has verified it. */
+static void on_keep(struct daemon *d, const struct sm_ipc_msg *m)
+{
+    struct sm_ipc_keep k;
+    const char *home = d->config.node.home;
+    enum sm_err e = sm_ipc_keep_read(m->body, &k);
+    e = e == SM_OK ? sm_kept_write(home, k.kind, k.doc) : e;
+    e = e == SM_OK ? sm_kept_floor_raise(home, k.issued) : e;
+    if (e != SM_OK) {
+        note(d, SM_LOG_ERROR, "document-not-kept", "home=%s kind=%u error=\"%s\"", home,
+             (unsigned)k.kind, sm_err_words(e));
+    }
+}
+
+/* What was believed before the restart. */
+static void give_documents(struct program *p)
+{
+    static const uint8_t kinds[] = {SM_DOC_REVOCATION, SM_DOC_MANIFEST};
+    for (size_t i = 0; i < SM_COUNT(kinds); i++) {
+        SM_CLEANUP(sm_buf_done) struct sm_buf body = SM_BUF((64u << 10) + 1);
+        SM_CLEANUP(sm_buf_done) struct sm_buf doc = SM_BUF(64u << 10);
+        enum sm_err e = sm_kept_read(p->d->config.node.home, kinds[i], &doc);
+        if (e == SM_E_NOTFOUND) {
+            continue;
+        }
+        e = e == SM_OK ? sm_buf_add(&body, &kinds[i], 1) : e;
+        e = e == SM_OK ? sm_buf_add(&body, doc.p, doc.n) : e;
+        if (e != SM_OK) {
+            note(p->d, SM_LOG_ERROR, "document-unreadable", "home=%s kind=%u error=\"%s\"",
+                 p->d->config.node.home, (unsigned)kinds[i], sm_err_words(e));
+            continue;
+        }
+        tell(p, SM_IPC_DOCUMENT, 0, sm_buf_view(&body), -1);
+    }
+}
+
 static struct program *find_see(struct daemon *d, uint64_t instance)
 {
     for (size_t i = 0; i < d->config.see.slots; i++) {
@@ -342,6 +381,9 @@ static void on_message(void *ctx, struct sm_ipc *ch, const struct sm_ipc_msg *m)
         break;
     case SM_IPC_CERTIFIED:
         on_certified(p->d, m);
+        break;
+    case SM_IPC_KEEP:
+        on_keep(p->d, m);
         break;
     default: /* the table lets nothing else through */
         break;
@@ -444,6 +486,9 @@ static void give_listeners(struct daemon *d)
 static enum sm_err start_fixed(struct program *p)
 {
     SM_TRY(exec_program(p, NULL, 0));
+    if (p->prog != SM_PROG_STORE) {
+        give_documents(p); /* before it hears from anybody else */
+    }
     if (p->prog == SM_PROG_NET) {
         join(p->d, SM_PROG_NET, SM_PROG_KEYS);
         join(p->d, SM_PROG_NET, SM_PROG_STORE);
@@ -704,6 +749,42 @@ static bool is_program_there(const struct daemon *d, enum sm_prog prog)
     return false;
 }
 
+/* -- the clock --------------------------------------------------------------------------- */
+
+/* By a clock that was set back, what has expired would be good again. */
+static bool is_clock_possible(struct daemon *d)
+{
+    struct sm_wall floor, now = sm_clock_wall();
+    const char *home = d->config.node.home;
+    enum sm_err e = sm_kept_floor(home, &floor);
+    if (e != SM_OK) {
+        complain("cannot read %s/rules/time-floor: %s", home, sm_err_words(e));
+        return false;
+    }
+    if (sm_kept_is_below(now, floor)) {
+        complain("the clock is wrong: it says %" PRIu64 ", but this node has known %" PRIu64
+                 " (seconds of Unix time); set the clock.  If it was ahead then, and is right "
+                 "now, remove %s/rules/time-floor",
+                 now.s, floor.s, home);
+        return false;
+    }
+    e = sm_kept_floor_raise(home, now);
+    if (e != SM_OK) {
+        complain("cannot write %s/rules/time-floor: %s", home, sm_err_words(e));
+    }
+    return e == SM_OK;
+}
+
+static void on_clock(void *ctx)
+{
+    struct daemon *d = ctx;
+    if (!d->is_stopping && !is_clock_possible(d)) {
+        note(d, SM_LOG_ERROR, "clock-impossible", "now=%" PRIu64, sm_clock_wall().s);
+        stop(d, EXIT_FAILED_START);
+    }
+    sm_timer_at(d->clock_timer, sm_after(sm_clock_mono(), CLOCK_EVERY));
+}
+
 static bool want_programs(struct daemon *d)
 {
     static const enum sm_prog fixed[] = {SM_PROG_KEYS, SM_PROG_STORE, SM_PROG_NET};
@@ -740,6 +821,7 @@ static bool prepare(struct daemon *d)
     if (d->sees == NULL || sm_loop_new(&d->loop) != SM_OK ||
         sm_config_print(&d->config, &d->config_text) != SM_OK ||
         sm_timer_new(d->loop, kill_all, d, &d->stop_timer) != SM_OK ||
+        sm_timer_new(d->loop, on_clock, d, &d->clock_timer) != SM_OK ||
         sm_signal_new(d->loop, SIGTERM, on_signal, d, &d->signals[0]) != SM_OK ||
         sm_signal_new(d->loop, SIGINT, on_signal, d, &d->signals[1]) != SM_OK) {
         complain("out of memory");
@@ -752,7 +834,8 @@ static bool prepare(struct daemon *d)
         d->sees[i] = (struct program){.d = d, .prog = SM_PROG_RUN, .child.pidfd = -1};
     }
     d->log.level = (enum sm_log_level)d->config.log.level;
-    return want_programs(d) && take_lock(d) && open_sockets(d);
+    sm_timer_at(d->clock_timer, sm_after(sm_clock_mono(), CLOCK_EVERY));
+    return want_programs(d) && take_lock(d) && is_clock_possible(d) && open_sockets(d);
 }
 
 static void release(struct daemon *d)
@@ -764,6 +847,7 @@ static void release(struct daemon *d)
         sm_signal_free(d->signals[i]);
     }
     sm_timer_free(d->stop_timer);
+    sm_timer_free(d->clock_timer);
     sm_loop_free(d->loop);
     sm_buf_done(&d->config_text);
     free(d->sees);

@@ -254,6 +254,10 @@ static void trace(struct net *n, const struct sm_action *a)
         [SM_TRACE_NODE_LEARNED] = {SM_LOG_INFO, "node-learned"},
         [SM_TRACE_NODE_GONE] = {SM_LOG_NOTICE, "node-gone"},
         [SM_TRACE_SIGN_FAILED] = {SM_LOG_WARN, "sign-failed"},
+        [SM_TRACE_DOCUMENT] = {SM_LOG_NOTICE, "document"},
+        [SM_TRACE_REVOKED] = {SM_LOG_NOTICE, "node-revoked"},
+        [SM_TRACE_GRACE] = {SM_LOG_WARN, "in-grace"},
+        [SM_TRACE_OBSERVED] = {SM_LOG_WARN, "would-refuse"},
     };
     char node[SM_B32_LEN(10) + 1] = "-", quoted[SM_LOG_QUOTED(sizeof t->text)];
     if (t->has_node) {
@@ -320,6 +324,9 @@ static void act(struct net *n, const struct sm_action *a)
         break;
     case SM_ACT_TRACE:
         trace(n, a);
+        break;
+    case SM_ACT_KEEP:
+        docs_keep(n, a);
         break;
     }
 }
@@ -451,6 +458,7 @@ static void start_node(struct net *n, const struct sm_ipc_identity *id)
         sm_child_fail(n->self);
         return;
     }
+    docs_node_made(n);
     store_publish_kept(n);
     net_step(n, &(struct sm_event){.kind = SM_EV_TIMER});
 }
@@ -582,7 +590,9 @@ static void from_keys(struct net *n, const struct sm_ipc_msg *m)
 static void from_main(struct net *n, const struct sm_ipc_msg *m)
 {
     uint64_t instance;
-    if (m->type == SM_IPC_LISTENER) {
+    if (m->type == SM_IPC_DOCUMENT) {
+        docs_from_main(n, m->body);
+    } else if (m->type == SM_IPC_LISTENER) {
         add_listener(n, m);
     } else if (m->type == SM_IPC_ENDPOINT) {
         if (sm_ipc_u64_read(m->body, &instance) == SM_OK) {
@@ -629,6 +639,7 @@ static void on_peer(void *ctx, enum sm_prog peer, struct sm_ipc *ch)
     } else if (ch == NULL && peer == SM_PROG_KEYS) {
         net_step(n, &(struct sm_event){.kind = SM_EV_UNSIGNED});
     } else if (peer == SM_PROG_KEYS) {
+        docs_to_keys(n);
         ep_certify_again(n);
     }
 }

@@ -149,6 +149,11 @@ void ep_fail(struct net *n, const struct sm_action *a)
     }
 }
 
+bool ep_send(struct ep *ep, uint16_t type, struct sm_view body)
+{
+    return send_ctl(ep, type, 0, 0, body);
+}
+
 void ep_paths(struct net *n, const struct sm_action *a)
 {
     struct ep *ep = ep_of(n, a->ep);
@@ -187,6 +192,7 @@ static void welcome(struct net *n, struct ep *ep)
     sm_ctl_welcome_write(&w, &m);
     ep->is_ready = true;
     ep->since = sm_clock_wall();
+    docs_to_endpoint(n, ep); /* first: it judges by them who it talks to */
     reply(ep, SM_CTL_HELLO, ep->hello_id, SM_OK, sm_view_of(body, w.n));
     if (ep->kind == SM_CTL_SEE) {
         net_see_attached(n, ep);
@@ -514,6 +520,14 @@ static void take_query(struct net *n, struct ep *ep, uint64_t id, struct sm_view
     reply(ep, SM_CTL_QUERY, id, e, sm_buf_view(&out));
 }
 
+/* The operator's: a SEE has nothing to say about what its node believes. */
+static void take_offer(struct net *n, struct ep *ep, uint64_t id, struct sm_view body)
+{
+    SM_CLEANUP(sm_buf_done) struct sm_buf why = SM_BUF(4096);
+    enum sm_err e = ep->kind == SM_CTL_SEE ? SM_E_REFUSED : docs_offer(n, body, &why);
+    reply(ep, SM_CTL_OFFER, id, e, sm_buf_view(&why));
+}
+
 static enum sm_err take(struct net *n, struct ep *ep, const struct sm_ctl_head *h,
                         struct sm_view body)
 {
@@ -540,6 +554,9 @@ static enum sm_err take(struct net *n, struct ep *ep, const struct sm_ctl_head *
         return take_task(n, ep, h->id, body);
     case SM_CTL_NODES:
         take_nodes(n, ep, h->id);
+        return SM_OK;
+    case SM_CTL_OFFER:
+        take_offer(n, ep, h->id, body);
         return SM_OK;
     case SM_CTL_QUERY:
         take_query(n, ep, h->id, body);

@@ -113,6 +113,7 @@ struct net {
     unsigned n_listeners;
     struct sm_ipc_publish *waiting;
     size_t n_waiting;
+    struct sm_buf docs[SM_DOC_REVOCATION + 1]; /* by kind, until the core is there */
     uint64_t passport_seq; /* of the node record the endpoints' passports were made of */
     bool is_draining, are_eps_paused;
 };
@@ -128,6 +129,8 @@ void store_lost(struct net *n);
 void store_publish_kept(struct net *n); /* what the store told before the core was there */
 
 /* net_ep.c */
+/* Best effort: what an endpoint does not read ends it. */
+bool ep_send(struct ep *ep, uint16_t type, struct sm_view body);
 void ep_accepted(void *ctx, int fd);                       /* a client connected */
 void ep_add_see(struct net *n, uint64_t instance, int fd); /* main passed a SEE's channel */
 void ep_certify_again(struct net *n); /* keys is back, and knows nothing of what it was asked */
@@ -147,6 +150,14 @@ void ep_free_all(struct net *n);
 
 /* net.c, for net_ep.c: a SEE attached, answer whoever asked for it. */
 void net_see_attached(struct net *n, struct ep *ep);
+
+/* net_docs.c: the manifest and revocations, from main, from endpoints, to all of them. */
+void docs_from_main(struct net *n, struct sm_view body);
+void docs_node_made(struct net *n); /* what main told before the core was there */
+void docs_keep(struct net *n, const struct sm_action *a);
+void docs_to_keys(struct net *n); /* keys is back */
+void docs_to_endpoint(struct net *n, struct ep *ep);
+enum sm_err docs_offer(struct net *n, struct sm_view body, struct sm_buf *out_why) SM_MUST;
 
 /* net_query.c: JSON text into out; the error says why not, *out then has words. */
 enum sm_err net_query(struct net *n, struct sm_view text, struct sm_buf *out) SM_MUST;

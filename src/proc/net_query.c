@@ -274,6 +274,63 @@ static json_t *sees(struct net *n)
     return json_pack("{s:o, s:i}", "sees", list, "slots", (int)n->config->see.slots);
 }
 
+/* -- what is believed --------------------------------------------------------------------- */
+
+static json_t *documents_held(struct net *n)
+{
+    json_t *list = json_array();
+    struct sm_doc d;
+    for (size_t i = 0; sm_rules_doc(sm_node_rules(n->node), sm_clock_wall(), i, &d); i++) {
+        char name[2 * SM_DOC_NAME + 1], hash[2 * sizeof d.hash + 1];
+        sm_hex(d.name, sizeof d.name, name);
+        sm_hex(d.hash, sizeof d.hash, hash);
+        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:s, s:I}", "kind",
+                                              sm_doc_kind_name(d.kind), "name", name, "version",
+                                              (json_int_t)d.version, "sha256", hash, "bytes",
+                                              (json_int_t)d.bytes.n));
+    }
+    return list;
+}
+
+static json_t *verdict(struct net *n, const struct sm_node_tunnel *t)
+{
+    json_t *o = json_hop(n, sm_hop_of(&t->node));
+    json_object_set_new(o, "verdict", json_string(sm_verdict_name(t->verdict)));
+    json_object_set_new(o, "why", json_string(t->said));
+    json_object_set_new(o, "judged_again_s",
+                        t->verdict_left.ns > 0
+                            ? json_integer((json_int_t)(t->verdict_left.ns / 1000000000u))
+                            : json_null());
+    return o;
+}
+
+static json_t *documents(struct net *n)
+{
+    const struct sm_rules *rules = sm_node_rules(n->node);
+    struct sm_bulletin_stats s = sm_node_bulletin_stats(n->node);
+    unsigned count[SM_VERDICT_OBSERVED + 1] = {0};
+    json_t *tunnels_of = json_array();
+    struct sm_node_tunnel t;
+    for (unsigned i = 0; sm_node_tunnel(n->node, i, &t); i++) {
+        json_array_append_new(tunnels_of, verdict(n, &t));
+        count[t.verdict]++;
+    }
+    json_t *verdicts = json_object();
+    for (unsigned i = 0; i < SM_COUNT(count); i++) {
+        json_object_set_new(verdicts, sm_verdict_name((enum sm_verdict_kind)i),
+                            json_integer((json_int_t)count[i]));
+    }
+    return json_pack("{s:s, s:o, s:o, s:o, s:{s:I, s:I, s:I, s:I, s:I, s:I}}", "mode",
+                     sm_rules_manifest(rules) == NULL ? "no manifest"
+                     : sm_rules_is_observing(rules)   ? "observe"
+                                                      : "enforce",
+                     "documents", documents_held(n), "verdicts", verdicts, "tunnels",
+                     tunnels_of, "neighbours", "taken", (json_int_t)s.taken, "refused",
+                     (json_int_t)s.refused, "late", (json_int_t)s.late, "garbled",
+                     (json_int_t)(s.garbled + s.lied), "dropped", (json_int_t)s.dropped,
+                     "conflicts", (json_int_t)s.conflicts);
+}
+
 enum sm_err net_query(struct net *n, struct sm_view text, struct sm_buf *out)
 {
     char words[WORD_MAX + 1] = "", *arg;
@@ -294,6 +351,8 @@ enum sm_err net_query(struct net *n, struct sm_view text, struct sm_buf *out)
         o = nodes(n);
     } else if (strcmp(words, "sees") == 0) {
         o = sees(n);
+    } else if (strcmp(words, "documents") == 0) {
+        o = documents(n);
     } else if (arg != NULL && (strcmp(words, "route") == 0 || strcmp(words, "trust") == 0)) {
         SM_TRY(find_node(n, arg, &info));
         o = words[0] == 'r' ? route(n, &info) : trust(n, &info);

@@ -238,3 +238,21 @@ void sm_ctl_report_write(struct sm_wr *w, const struct sm_ctl_report *m)
     sm_wr_u8(w, m->is_ok ? 1 : 0);
     sm_wr_u64(w, m->rtt_ns);
 }
+
+enum sm_err sm_ctl_doc_read(struct sm_view in, struct sm_ctl_doc *out)
+{
+    struct sm_rd r = sm_rd_init(in);
+    struct sm_ctl_doc m;
+
+    m.kind = sm_rd_u8(&r);
+    m.bytes = sm_rd_rest(&r);
+    SM_TRY(sm_rd_done(&r));
+    *out = m;
+    return SM_OK;
+}
+
+void sm_ctl_doc_write(struct sm_wr *w, const struct sm_ctl_doc *m)
+{
+    sm_wr_u8(w, m->kind);
+    sm_wr_view(w, m->bytes);
+}

@@ -33,6 +33,10 @@ enum sm_ctl_type {
     SM_CTL_PASSPORT = 11, /* net to endpoint: its passport, renewed */
     SM_CTL_OBSERVE = 10,  /* endpoint to net: u64 hop, u8 kind (enum sm_trust_kind) */
     SM_CTL_ENDPOINT = 12, /* SEE to net: its ENDPOINT record, renewed */
+    SM_CTL_DOC = 20,      /* net to endpoint: sm_ctl_doc, a signed document the node believes;
+                             before the answer to HELLO, and whenever one changes */
+    SM_CTL_OFFER = 21,    /* request: sm_ctl_doc, to be believed, kept and passed on; reply: an
+                             error, and text that says why */
 };
 
 struct sm_ctl_head {
@@ -125,3 +129,11 @@ struct sm_ctl_report {
 };
 enum sm_err sm_ctl_report_read(struct sm_view in, struct sm_ctl_report *out) SM_MUST;
 void sm_ctl_report_write(struct sm_wr *w, const struct sm_ctl_report *m);
+
+/* The bytes are signed and mean nothing before they are verified. */
+struct sm_ctl_doc {
+    uint8_t kind; /* enum sm_doc_kind */
+    struct sm_view bytes;
+};
+enum sm_err sm_ctl_doc_read(struct sm_view in, struct sm_ctl_doc *out) SM_MUST;
+void sm_ctl_doc_write(struct sm_wr *w, const struct sm_ctl_doc *m);
