@@ -335,6 +335,8 @@ static void act(struct sim_world *w, struct sim_machine *m, const struct sm_acti
     case SM_ACT_FOUND:
         found(w, m, a);
         break;
+    case SM_ACT_TUN: /* no machine has an interface */
+        break;
     case SM_ACT_TRACE:
         sim_check_trace(w, m, &a->trace);
         break;

@@ -121,6 +121,20 @@ const struct cli_command cli_commands[] = {
      cmd_trust},
     {"see list", "", "list the SEE instances on this node", NULL, cmd_see_list},
     {"status", "", "show how this node is", NULL, cmd_status},
+    {"tun up", "", "give this host an IPv6 interface into the mesh",
+     "examples:\n"
+     "  sudo seemesh --home ~/.seemesh tun up\n"
+     "  sudo ip netns exec lab seemesh --home /var/lib/node tun up --name mesh0\n\n"
+     "Makes a TUN interface with this node's address and the route to the whole mesh, and\n"
+     "passes it to the running node; ssh, databases and whatever speaks IPv6 then reach the\n"
+     "other nodes that did the same.  Needs CAP_NET_ADMIN; the node needs no rights.  The\n"
+     "interface goes with the node or with 'tun down'.  Every node of the mesh can then\n"
+     "connect to what listens on this host: use a firewall.\n\n"
+     "  --name NAME    what the interface is called (seemesh0, 1, ...)\n"
+     "  --mtu BYTES    longest packet that is not a segment, 1280 to 65535 (1400)\n",
+     cmd_tun_up},
+    {"tun down", "", "remove that interface", NULL, cmd_tun_down},
+    {"tun status", "", "show its address, and what it carried and lost", NULL, cmd_tun_status},
     {"bench", "NAME", "measure beside the bare primitive",
      "NAME is tunnel, handshake, relay, put, get, see, spf, session or all.  Prints value,\n"
      "reference and ratio, medians of at least five runs.\n",

@@ -23,6 +23,9 @@ enum sm_err cmd_init(struct cli *c, int argc, char **argv);
 enum sm_err cmd_node(struct cli *c, int argc, char **argv);
 enum sm_err cmd_dev_up(struct cli *c, int argc, char **argv);
 enum sm_err cmd_dev_down(struct cli *c, int argc, char **argv);
+enum sm_err cmd_tun_up(struct cli *c, int argc, char **argv);
+enum sm_err cmd_tun_down(struct cli *c, int argc, char **argv);
+enum sm_err cmd_tun_status(struct cli *c, int argc, char **argv);
 enum sm_err cmd_bench(struct cli *c, int argc, char **argv);
 
 /* Who holds an object; complains itself, "data not found: ..." among others. */

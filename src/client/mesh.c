@@ -139,8 +139,8 @@ void sm_mesh_forget(struct sm_mesh *m, const void *ctx)
 
 /* -- to the node ------------------------------------------------------------------------- */
 
-static enum sm_err send_ctl(struct sm_mesh *m, enum sm_ctl_type type, uint64_t id,
-                            struct sm_view body)
+static enum sm_err send_ctl_fd(struct sm_mesh *m, enum sm_ctl_type type, uint64_t id,
+                               struct sm_view body, int fd)
 {
     uint8_t head[SM_CTL_HEAD];
     if (m->is_ended) {
@@ -149,16 +149,24 @@ static enum sm_err send_ctl(struct sm_mesh *m, enum sm_ctl_type type, uint64_t i
     sm_ctl_head_write(
         &(struct sm_ctl_head){.body_n = (uint32_t)body.n, .type = (uint16_t)type, .id = id},
         head);
-    return sm_stream_write2(m->stream, sm_view_of(head, sizeof head), body);
+    struct sm_view v = sm_view_of(head, sizeof head);
+    return fd >= 0 ? sm_stream_write_fd(m->stream, v, body, fd)
+                   : sm_stream_write2(m->stream, v, body);
 }
 
-enum sm_err sm_mesh_ask(struct sm_mesh *m, enum sm_ctl_type type, struct sm_view body,
-                        sm_mesh_done_fn *done, void *ctx)
+static enum sm_err send_ctl(struct sm_mesh *m, enum sm_ctl_type type, uint64_t id,
+                            struct sm_view body)
+{
+    return send_ctl_fd(m, type, id, body, -1);
+}
+
+enum sm_err sm_mesh_ask_fd(struct sm_mesh *m, enum sm_ctl_type type, struct sm_view body,
+                           int fd, sm_mesh_done_fn *done, void *ctx)
 {
     struct call *c;
     SM_TRY(call_new(m, &c));
     uint64_t id = ++m->next_id;
-    SM_TRY(send_ctl(m, type, id, body));
+    SM_TRY(send_ctl_fd(m, type, id, body, fd));
     struct sm_mono due = sm_after(sm_clock_mono(), ASK_DEADLINE);
     *c = (struct call){
         .is_used = true, .what = ASK, .id = id, .due = due, .done = done, .ctx = ctx};
@@ -167,6 +175,12 @@ enum sm_err sm_mesh_ask(struct sm_mesh *m, enum sm_ctl_type type, struct sm_view
         arm(m);
     }
     return SM_OK;
+}
+
+enum sm_err sm_mesh_ask(struct sm_mesh *m, enum sm_ctl_type type, struct sm_view body,
+                        sm_mesh_done_fn *done, void *ctx)
+{
+    return sm_mesh_ask_fd(m, type, body, -1, done, ctx);
 }
 
 enum sm_err sm_mesh_renew(struct sm_mesh *m, struct sm_view endpoint)

@@ -87,6 +87,9 @@ void sm_mesh_reply(struct sm_mesh *m, uint64_t handle, enum sm_err err, struct s
  * there is none within 30 s. */
 enum sm_err sm_mesh_ask(struct sm_mesh *m, enum sm_ctl_type type, struct sm_view body,
                         sm_mesh_done_fn *done, void *ctx) SM_MUST;
+/* With a descriptor, which is the mesh's when this succeeds; -1: none. */
+enum sm_err sm_mesh_ask_fd(struct sm_mesh *m, enum sm_ctl_type type, struct sm_view body,
+                           int fd, sm_mesh_done_fn *done, void *ctx) SM_MUST;
 
 /* Read a NODES reply: verified records only, each node once, as many as fit. */
 size_t sm_mesh_read_nodes(struct sm_mesh *m, struct sm_view body, struct sm_mesh_node *out,

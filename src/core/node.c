@@ -198,6 +198,7 @@ void sm_node_free(struct sm_node *n)
     if (n == NULL) {
         return;
     }
+    tun_off(n);
     if (n->links != NULL) {
         links_free(n);
     }
@@ -416,6 +417,9 @@ enum sm_err sm_node_step(struct sm_node *n, const struct sm_event *ev)
     n->now = ev->now;
     n->wall = ev->wall;
     n->has_direct = false;
+    if (n->tun != NULL) {
+        tun_begin(n);
+    }
     switch (ev->kind) {
     case SM_EV_TIMER:
         tick(n);
@@ -464,6 +468,14 @@ enum sm_err sm_node_step(struct sm_node *n, const struct sm_event *ev)
         return SM_OK;
     case SM_EV_TASK:
         start_task(n, ev->token, &ev->task);
+        return SM_OK;
+    case SM_EV_TUN_ON:
+        return tun_on(n);
+    case SM_EV_TUN_OFF:
+        tun_off(n);
+        return SM_OK;
+    case SM_EV_TUN_PACKET:
+        n->has_direct = tun_packet(n, ev->input_n, &n->direct);
         return SM_OK;
     }
     return SM_E_INVALID;
@@ -759,6 +771,9 @@ bool sm_node_next(struct sm_node *n, struct sm_action *out)
                 return true;
             }
         }
+        if (n->tun != NULL && tun_next(n, out, &progress)) {
+            return true;
+        }
         progress = progress || n->queue_n > 0;
     }
     return false;
@@ -771,6 +786,7 @@ struct sm_mono sm_node_deadline(const struct sm_node *n)
     d = sm_earlier(d, sm_bulletin_deadline(n->bulletin));
     d = sm_earlier(d, sm_route_deadline(n->route));
     d = sm_earlier(d, sm_dht_deadline(n->dht));
+    d = sm_earlier(d, tun_deadline(n));
     return sm_earlier(d, sm_host_deadline(n->host));
 }
 

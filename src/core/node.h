@@ -31,6 +31,7 @@
 #include "core/session.h"
 #include "core/trust.h"
 #include "crypto/suite.h"
+#include "wire/tun.h"
 
 #define SM_CONN_ACCEPTED  0x80000000u
 #define SM_NODE_PEERS_MAX 64u /* neighbours dialled by configuration */
@@ -64,22 +65,25 @@ struct sm_node_cfg {
 
 enum sm_event_kind {
     SM_EV_TIMER = 1,
-    SM_EV_DIALLED,   /* conn; err */
-    SM_EV_ACCEPTED,  /* conn; from */
-    SM_EV_BYTES,     /* conn; input, input_n: from the carrier; overwritten; to stay until
-                        sm_node_next() has said false */
-    SM_EV_WRITTEN,   /* conn; written: bytes the carrier has taken of what SEND gave */
-    SM_EV_CLOSED,    /* conn */
-    SM_EV_SIGNED,    /* token; err; bytes */
-    SM_EV_UNSIGNED,  /* who signs has died: no SIGN of before will be answered */
-    SM_EV_SERVED,    /* token; err; bytes: the answer to SERVE */
-    SM_EV_EP_PACKET, /* ep; peer; slot; bytes: an endpoint sends to peer */
-    SM_EV_EP_REPORT, /* peer.node; slot; is_ok; rtt: how an endpoint's path did */
-    SM_EV_OBSERVE,   /* peer.node; observed: behaviour the driver saw */
-    SM_EV_FIND,      /* token; key; record_type; want */
-    SM_EV_PUBLISH,   /* item: announce, and again before it expires */
-    SM_EV_UNPUBLISH, /* item.key */
-    SM_EV_TASK,      /* token; task: sign and announce */
+    SM_EV_DIALLED,    /* conn; err */
+    SM_EV_ACCEPTED,   /* conn; from */
+    SM_EV_BYTES,      /* conn; input, input_n: from the carrier; overwritten; to stay until
+                         sm_node_next() has said false */
+    SM_EV_WRITTEN,    /* conn; written: bytes the carrier has taken of what SEND gave */
+    SM_EV_CLOSED,     /* conn */
+    SM_EV_SIGNED,     /* token; err; bytes */
+    SM_EV_UNSIGNED,   /* who signs has died: no SIGN of before will be answered */
+    SM_EV_SERVED,     /* token; err; bytes: the answer to SERVE */
+    SM_EV_EP_PACKET,  /* ep; peer; slot; bytes: an endpoint sends to peer */
+    SM_EV_EP_REPORT,  /* peer.node; slot; is_ok; rtt: how an endpoint's path did */
+    SM_EV_OBSERVE,    /* peer.node; observed: behaviour the driver saw */
+    SM_EV_FIND,       /* token; key; record_type; want */
+    SM_EV_PUBLISH,    /* item: announce, and again before it expires */
+    SM_EV_UNPUBLISH,  /* item.key */
+    SM_EV_TASK,       /* token; task: sign and announce */
+    SM_EV_TUN_ON,     /* there is a TUN interface; NOMEM: no memory for its queue */
+    SM_EV_TUN_OFF,    /* it is gone */
+    SM_EV_TUN_PACKET, /* input_n: bytes of a packet from the kernel in sm_node_tun_room() */
 };
 
 struct sm_event_task {
@@ -124,6 +128,7 @@ enum sm_action_kind {
     SM_ACT_EP_FAIL,   /* ep; addr_from; slot: its packet found no path */
     SM_ACT_EP_PATHS,  /* ep; addr_from.node; n_slots: how many paths it may use */
     SM_ACT_FOUND,     /* token; err; found: the answer to FIND, or to TASK */
+    SM_ACT_TUN,       /* bytes: a packet for the kernel, with its struct virtio_net_hdr */
     SM_ACT_TRACE,     /* trace, conn: something an operator may want to know */
     SM_ACT_KEEP,      /* doc: believed now; keep it over restarts, and offer it again then */
 };
@@ -210,6 +215,27 @@ enum sm_err sm_node_offer(struct sm_node *n, struct sm_mono now, struct sm_wall 
 /* A neighbour's queue is nearly full: the driver should take no more packets from endpoints
  * until it is not.  The node's own sessions wait by themselves. */
 bool sm_node_is_congested(const struct sm_node *n);
+
+/* -- the TUN interface ------------------------------------------------------------------- */
+
+/* Where the driver writes the next packet from the kernel, SM_TUN_PACKET_MAX bytes; NULL while
+ * there is no interface.  What lies there is of no use until SM_EV_TUN_PACKET. */
+uint8_t *sm_node_tun_room(struct sm_node *n);
+/* This node's address there, also while there is no interface. */
+struct sm_tun_ip sm_node_tun_ip(const struct sm_node *n);
+
+struct sm_node_tun_stats {
+    bool is_on;
+    uint64_t sent, sent_bytes, received, received_bytes;
+    uint64_t unreachable;     /* from here, answered */
+    uint64_t refused_out;     /* from here: multicast, a source that is not ours */
+    uint64_t refused_in;      /* from peers: malformed, or nothing a mesh carries */
+    uint64_t refused_sources; /* from peers: an address that is not theirs */
+    uint64_t dropped;         /* by the queue, which was full, or for waiting too long */
+    uint32_t waiting, flows;
+    uint64_t waiting_bytes;
+};
+struct sm_node_tun_stats sm_node_tun_stats(const struct sm_node *n);
 
 /* -- queries ----------------------------------------------------------------------------- */
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /* node_int: what the files of the node share.  node.c has life, events and actions, links.c
- * the tunnels and who is dialled, packets.c the way of packets, documents.c what is believed.
- */
+ * the tunnels and who is dialled, packets.c the way of packets, documents.c what is believed,
+ * tun.c the TUN interface. */
 #include "base/map.h"
 #include "core/bulletin.h"
 #include "core/door.h"
+#include "core/flowq.h"
 #include "core/node.h"
 #include "core/tunnel.h"
 #include "crypto/rng.h"
@@ -95,6 +96,13 @@ struct doc_name {
     uint8_t kind, name[SM_DOC_NAME];
 };
 
+/* The TUN interface; tun.c. */
+struct node_tun {
+    struct sm_flowq *queue;
+    struct sm_mono again_at; /* something waits for a session or a tunnel: look again */
+    uint8_t answer[SM_TUN_ANSWER_MAX];
+};
+
 struct sm_node {
     struct sm_node_cfg cfg;
     struct sm_rng rng;
@@ -147,6 +155,9 @@ struct sm_node {
     struct sm_buf out;
     uint8_t request[SM_NODE_RECORD_MAX + 16]; /* to sign one of our records */
 
+    struct node_tun *tun; /* NULL: there is none */
+    struct sm_node_tun_stats tun_stats;
+
     struct paths_note paths[NODE_SEEN];
     struct slot_note slots[NODE_SEEN];
     struct silence_note silences[NODE_SEEN];
@@ -195,3 +206,22 @@ enum sm_err documents_new(struct sm_node *n) SM_MUST;
 void documents_free(struct sm_node *n);
 /* As links_next. */
 bool documents_next(struct sm_node *n, struct sm_action *out, bool *progress);
+
+/* Send a payload of the node itself over this path, which is that of the slot.  False when it
+ * did not go. */
+bool packets_send_over(struct sm_node *n, uint32_t ep, struct sm_addr dst, uint8_t slot,
+                       const struct sm_route_path *path, struct sm_view payload);
+void packets_tell_paths(struct sm_node *n, uint32_t ep, struct sm_hop dst, unsigned n_paths);
+
+/* tun.c */
+enum sm_err tun_on(struct sm_node *n) SM_MUST;
+void tun_off(struct sm_node *n);
+void tun_begin(struct sm_node *n); /* an event: what packets wait for may be there */
+struct sm_mono tun_deadline(const struct sm_node *n);
+/* A packet from the kernel; true with *out set when there is something to tell it. */
+bool tun_packet(struct sm_node *n, size_t len, struct sm_action *out);
+/* A datagram from a peer; true with *out set when the kernel gets it. */
+bool tun_arrived(struct sm_node *n, const struct sm_host_datagram *d, struct sm_action *out);
+/* Let one packet of the queue go, or find that it must wait.  True with *out set when there is
+ * something to tell the kernel; *progress when something was done. */
+bool tun_next(struct sm_node *n, struct sm_action *out, bool *progress);

@@ -23,7 +23,11 @@ static void deliver(struct sm_node *n, uint32_t ep, struct sm_addr src, uint8_t 
 {
     n->stats.packets_delivered++;
     if (ep == SM_EP_NODE) {
+        struct sm_host_datagram d;
         sm_host_packet(n->host, n->now, n->wall, src, slot, payload);
+        if (sm_host_datagram_take(n->host, &d) && tun_arrived(n, &d, out)) {
+            *has_action = true;
+        }
         return;
     }
     *out = (struct sm_action){
@@ -90,7 +94,7 @@ static void fail(struct sm_node *n, uint32_t ep, struct sm_addr dst, uint8_t slo
 }
 
 /* Tell the sender how many paths there are, when that is news to it. */
-static void tell_paths(struct sm_node *n, uint32_t ep, struct sm_hop dst, unsigned n_paths)
+void packets_tell_paths(struct sm_node *n, uint32_t ep, struct sm_hop dst, unsigned n_paths)
 {
     struct paths_note *note = &n->paths[node_note_slot(dst.v, ep)];
     if (note->is_used && note->ep == ep && note->dst.v == dst.v && note->n == n_paths) {
@@ -107,8 +111,8 @@ static void tell_paths(struct sm_node *n, uint32_t ep, struct sm_hop dst, unsign
                                     .n_slots = (uint8_t)n_paths});
 }
 
-static void send_over(struct sm_node *n, uint32_t ep, struct sm_addr dst, uint8_t slot,
-                      const struct sm_route_path *path, struct sm_view payload)
+bool packets_send_over(struct sm_node *n, uint32_t ep, struct sm_addr dst, uint8_t slot,
+                       const struct sm_route_path *path, struct sm_view payload)
 {
     struct link *l = links_of_node(n, path->hops[0]);
     struct sm_packet p = {.kind = SM_PACKET_SESSION,
@@ -122,17 +126,18 @@ static void send_over(struct sm_node *n, uint32_t ep, struct sm_addr dst, uint8_
     struct sm_wr w = sm_wr_init(head, sizeof head);
     if (l == NULL || sm_packet_head_write(&p, &w) != SM_OK) {
         fail(n, ep, dst, slot);
-        return;
+        return false;
     }
     if (payload.n > SM_PACKET_PAYLOAD_MAX) {
         n->stats.dropped_malformed++;
-        return;
+        return false;
     }
     if (sm_tunnel_send2(l->tunnel, SM_TUNNEL_PACKET, sm_view_of(head, w.n), payload) != SM_OK) {
         n->stats.dropped_queue++;
-        return;
+        return false;
     }
     n->stats.packets_sent++;
+    return true;
 }
 
 void packets_send(struct sm_node *n, uint32_t ep, struct sm_addr dst, uint8_t slot,
@@ -144,12 +149,12 @@ void packets_send(struct sm_node *n, uint32_t ep, struct sm_addr dst, uint8_t sl
         return;
     }
     unsigned count = sm_route_paths(n->route, n->now, dst.node, SM_ROUTE_PATHS, paths);
-    tell_paths(n, ep, dst.node, count);
+    packets_tell_paths(n, ep, dst.node, count);
     if (count == 0) {
         fail(n, ep, dst, slot);
         return;
     }
-    send_over(n, ep, dst, slot, &paths[slot % count], payload);
+    (void)packets_send_over(n, ep, dst, slot, &paths[slot % count], payload);
 }
 
 /* -- what paths did ---------------------------------------------------------------------- */

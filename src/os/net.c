@@ -307,3 +307,11 @@ enum sm_err sm_fd_dup(int fd, int *out_fd)
     *out_fd = copy;
     return SM_OK;
 }
+
+bool sm_unix_is_own(int fd)
+{
+    struct ucred peer;
+    socklen_t n = sizeof peer;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) == 0 &&
+           (peer.uid == 0 || peer.uid == geteuid());
+}

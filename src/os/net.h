@@ -43,5 +43,7 @@ enum sm_err sm_unix_listen(const char *path, unsigned mode, bool replace_stale,
 enum sm_err sm_unix_connect(const char *path, int *out_fd) SM_MUST;
 enum sm_err sm_unix_pair(int out_fds[static 2]) SM_MUST;
 bool sm_unix_is_socket(int fd);
+/* Is the process at the other end of the same user as this one, or root? */
+bool sm_unix_is_own(int fd);
 /* Another descriptor of the same socket or file, close-on-exec. */
 enum sm_err sm_fd_dup(int fd, int *out_fd) SM_MUST;

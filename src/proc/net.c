@@ -322,6 +322,9 @@ static void act(struct net *n, const struct sm_action *a)
     case SM_ACT_FOUND:
         ep_found(n, a);
         break;
+    case SM_ACT_TUN:
+        net_tun_packet(n, a);
+        break;
     case SM_ACT_TRACE:
         trace(n, a);
         break;
@@ -346,10 +349,10 @@ static void drain(struct net *n)
     sm_timer_at(n->timer, sm_node_deadline(n->node));
 }
 
-void net_step(struct net *n, struct sm_event *ev)
+enum sm_err net_step(struct net *n, struct sm_event *ev)
 {
     if (n->node == NULL) {
-        return;
+        return SM_E_STATE;
     }
     ev->now = sm_clock_mono();
     ev->wall = sm_clock_wall();
@@ -359,6 +362,7 @@ void net_step(struct net *n, struct sm_event *ev)
                      sm_err_name(e));
     }
     drain(n);
+    return e;
 }
 
 static void on_timer(void *ctx)
@@ -680,6 +684,7 @@ static void stop(void *ctx)
             conn_free(&n->conns[i]);
         }
     }
+    (void)net_tun_down(n);
     ep_free_all(n);
     sm_timer_free(n->timer);
     sm_node_free(n->node);

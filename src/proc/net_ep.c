@@ -51,6 +51,9 @@ unsigned ep_count(const struct net *n, uint8_t kind)
 static void ep_free(struct ep *ep)
 {
     sm_stream_free(ep->stream);
+    if (ep->fd >= 0) {
+        (void)close(ep->fd);
+    }
     sm_buf_done(&ep->in);
     *ep = (struct ep){0};
 }
@@ -528,6 +531,33 @@ static void take_offer(struct net *n, struct ep *ep, uint64_t id, struct sm_view
     reply(ep, SM_CTL_OFFER, id, e, sm_buf_view(&why));
 }
 
+/* What changes the node is for whoever runs it. */
+static bool may_steer(const struct ep *ep)
+{
+    return ep->kind == SM_CTL_CLIENT && sm_unix_is_own(sm_stream_fd(ep->stream));
+}
+
+/* The descriptor came with the bytes or before them. */
+static enum sm_err take_tun_up(struct net *n, struct ep *ep, struct sm_view body)
+{
+    struct sm_ctl_tun t;
+    SM_TRY(sm_ctl_tun_read(body, &t));
+    if (!may_steer(ep)) {
+        return SM_E_REFUSED;
+    }
+    if (ep->fd < 0) {
+        return SM_E_INVALID;
+    }
+    SM_TRY(net_tun_up(n, &t, ep->fd));
+    ep->fd = -1;
+    return SM_OK;
+}
+
+static enum sm_err take_tun_down(struct net *n, const struct ep *ep)
+{
+    return may_steer(ep) ? net_tun_down(n) : SM_E_REFUSED;
+}
+
 static enum sm_err take(struct net *n, struct ep *ep, const struct sm_ctl_head *h,
                         struct sm_view body)
 {
@@ -561,6 +591,12 @@ static enum sm_err take(struct net *n, struct ep *ep, const struct sm_ctl_head *
     case SM_CTL_QUERY:
         take_query(n, ep, h->id, body);
         return SM_OK;
+    case SM_CTL_TUN_UP:
+        reply(ep, SM_CTL_TUN_UP, h->id, take_tun_up(n, ep, body), (struct sm_view){0});
+        return SM_OK;
+    case SM_CTL_TUN_DOWN:
+        reply(ep, SM_CTL_TUN_DOWN, h->id, take_tun_down(n, ep), (struct sm_view){0});
+        return SM_OK;
     default: /* a number from outside, not one of ours */
         return SM_E_UNSUPPORTED;
     }
@@ -592,6 +628,15 @@ static void on_read(void *ctx, struct sm_view bytes)
     }
 }
 
+static void on_fd(void *ctx, int fd)
+{
+    struct ep *ep = ctx;
+    if (ep->fd >= 0) {
+        (void)close(ep->fd); /* one at a time */
+    }
+    ep->fd = fd;
+}
+
 static void on_closed(void *ctx, enum sm_err why)
 {
     (void)why;
@@ -600,13 +645,14 @@ static void on_closed(void *ctx, enum sm_err why)
 
 static struct ep *ep_new(struct net *n, int fd, uint8_t kind)
 {
-    static const struct sm_stream_ops ops = {.read = on_read, .closed = on_closed};
+    static const struct sm_stream_ops ops = {
+        .read = on_read, .closed = on_closed, .got_fd = on_fd};
     for (unsigned i = 0; i < NET_ENDPOINTS; i++) {
         struct ep *ep = &n->eps[i];
         if (ep->is_used) {
             continue;
         }
-        *ep = (struct ep){.net = n, .is_used = true, .kind = kind};
+        *ep = (struct ep){.net = n, .is_used = true, .kind = kind, .fd = -1};
         ep->in = SM_BUF(2 * (SM_CTL_HEAD + SM_CTL_BODY_MAX));
         if (sm_stream_new(n->loop, fd, &ops, ep, EP_QUEUE * 2, &ep->stream) == SM_OK) {
             sm_stream_pause(ep->stream, n->are_eps_paused);

@@ -4,7 +4,8 @@
  *
  * net.c drives the node core: connections, signatures, what the SEEs are asked.  net_store.c
  * passes questions to the store, and what it holds to the mesh.  net_ep.c speaks wire/ctl.h
- * with the local endpoints.  net_query.c answers people's questions as JSON. */
+ * with the local endpoints.  net_tun.c has the TUN interface.  net_query.c answers people's
+ * questions as JSON. */
 #include "core/node.h"
 #include "crypto/rng.h"
 #include "os/clock.h"
@@ -63,6 +64,7 @@ struct ep {
     uint8_t owner_dh[32]; /* of a SEE: the client it was started for */
     uint8_t record[512];  /* its ENDPOINT record */
     size_t record_n;
+    int fd; /* passed, and not yet asked about; -1 */
     struct sm_wall since;
     struct sm_mono certified; /* when the record was asked for */
     struct sm_stream *stream;
@@ -92,6 +94,15 @@ struct find {
     uint16_t type;
 };
 
+/* The TUN interface, while there is one. */
+struct net_tun {
+    struct sm_poll *poll; /* NULL: none */
+    int fd;
+    uint32_t mtu;
+    char name[SM_CTL_TUN_NAME];
+    uint64_t not_taken; /* packets the kernel refused */
+};
+
 struct net {
     struct sm_self *self;
     struct sm_loop *loop;
@@ -105,6 +116,7 @@ struct net {
     struct conn conns[NET_CONNS];
     uint32_t next_accepted;
     struct ep eps[NET_ENDPOINTS];
+    struct net_tun tun;
     uint32_t next_client;
     struct see_start starts[NET_STARTS];
     struct find finds[NET_FINDS];
@@ -119,7 +131,8 @@ struct net {
 };
 
 /* net.c */
-void net_step(struct net *n, struct sm_event *ev); /* fills in the time; drains after it */
+/* Fills in the time; drains after it.  Returns what the step did. */
+enum sm_err net_step(struct net *n, struct sm_event *ev);
 enum sm_err net_certify(struct net *n, struct ep *ep);
 
 /* net_store.c */
@@ -158,6 +171,11 @@ void docs_keep(struct net *n, const struct sm_action *a);
 void docs_to_keys(struct net *n); /* keys is back */
 void docs_to_endpoint(struct net *n, struct ep *ep);
 enum sm_err docs_offer(struct net *n, struct sm_view body, struct sm_buf *out_why) SM_MUST;
+
+/* net_tun.c.  net_tun_up owns fd when it succeeds: EXISTS, INVALID (no TUN), NOMEM. */
+enum sm_err net_tun_up(struct net *n, const struct sm_ctl_tun *t, int fd) SM_MUST;
+enum sm_err net_tun_down(struct net *n); /* NOTFOUND */
+void net_tun_packet(struct net *n, const struct sm_action *a);
 
 /* net_query.c: JSON text into out; the error says why not, *out then has words. */
 enum sm_err net_query(struct net *n, struct sm_view text, struct sm_buf *out) SM_MUST;

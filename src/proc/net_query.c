@@ -6,6 +6,7 @@
 #include "proc/net_int.h"
 #include "seemesh/version.h"
 
+#include <arpa/inet.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -331,6 +332,38 @@ static json_t *documents(struct net *n)
                      "conflicts", (json_int_t)s.conflicts);
 }
 
+static json_t *tun(struct net *n)
+{
+    struct sm_node_tun_stats s = sm_node_tun_stats(n->node);
+    struct sm_tun_ip ip = sm_node_tun_ip(n->node);
+    char text[INET6_ADDRSTRLEN] = "";
+    (void)inet_ntop(AF_INET6, ip.b, text, sizeof text);
+    json_t *o =
+        json_pack("{s:b, s:s, s:i}", "up", s.is_on, "address", text, "prefix", SM_TUN_PREFIX);
+    if (s.is_on) {
+        json_object_set_new(o, "name", json_string(n->tun.name));
+        json_object_set_new(o, "mtu", json_integer((json_int_t)n->tun.mtu));
+        json_object_set_new(o, "sent",
+                            json_pack("{s:I, s:I}", "packets", (json_int_t)s.sent, "bytes",
+                                      (json_int_t)s.sent_bytes));
+        json_object_set_new(o, "received",
+                            json_pack("{s:I, s:I}", "packets", (json_int_t)s.received, "bytes",
+                                      (json_int_t)s.received_bytes));
+        json_object_set_new(o, "waiting",
+                            json_pack("{s:I, s:I, s:I}", "packets", (json_int_t)s.waiting,
+                                      "bytes", (json_int_t)s.waiting_bytes, "flows",
+                                      (json_int_t)s.flows));
+        json_object_set_new(
+            o, "lost",
+            json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "queue", (json_int_t)s.dropped,
+                      "unreachable", (json_int_t)s.unreachable, "refused_from_here",
+                      (json_int_t)s.refused_out, "refused_from_peers", (json_int_t)s.refused_in,
+                      "refused_sources", (json_int_t)s.refused_sources, "not_taken",
+                      (json_int_t)n->tun.not_taken));
+    }
+    return o;
+}
+
 enum sm_err net_query(struct net *n, struct sm_view text, struct sm_buf *out)
 {
     char words[WORD_MAX + 1] = "", *arg;
@@ -353,6 +386,8 @@ enum sm_err net_query(struct net *n, struct sm_view text, struct sm_buf *out)
         o = sees(n);
     } else if (strcmp(words, "documents") == 0) {
         o = documents(n);
+    } else if (strcmp(words, "tun") == 0) {
+        o = tun(n);
     } else if (arg != NULL && (strcmp(words, "route") == 0 || strcmp(words, "trust") == 0)) {
         SM_TRY(find_node(n, arg, &info));
         o = words[0] == 'r' ? route(n, &info) : trust(n, &info);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "wire/ctl.h"
 
+#include <string.h>
+
 enum {
     PASSPORT_MAX = 4096,
     RECORD_MAX = 2048,
@@ -255,4 +257,37 @@ void sm_ctl_doc_write(struct sm_wr *w, const struct sm_ctl_doc *m)
 {
     sm_wr_u8(w, m->kind);
     sm_wr_view(w, m->bytes);
+}
+
+static bool is_name(struct sm_view v)
+{
+    for (size_t i = 0; i < v.n; i++) {
+        uint8_t c = v.p[i];
+        bool is_good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                       (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+        if (!is_good) {
+            return false;
+        }
+    }
+    return v.n > 0;
+}
+
+enum sm_err sm_ctl_tun_read(struct sm_view in, struct sm_ctl_tun *out)
+{
+    struct sm_rd r = sm_rd_init(in);
+    struct sm_ctl_tun m = {.mtu = sm_rd_u32(&r)};
+    struct sm_view name = sm_rd_blob(&r, SM_CTL_TUN_NAME - 1);
+    if (!is_name(name)) {
+        sm_rd_fail(&r);
+    }
+    SM_TRY(sm_rd_done(&r));
+    memcpy(m.name, name.p, name.n);
+    *out = m;
+    return SM_OK;
+}
+
+void sm_ctl_tun_write(struct sm_wr *w, const struct sm_ctl_tun *m)
+{
+    sm_wr_u32(w, m->mtu);
+    sm_wr_blob(w, sm_view_of(m->name, strnlen(m->name, sizeof m->name)));
 }

@@ -37,6 +37,9 @@ enum sm_ctl_type {
                              before the answer to HELLO, and whenever one changes */
     SM_CTL_OFFER = 21,    /* request: sm_ctl_doc, to be believed, kept and passed on; reply: an
                              error, and text that says why */
+    SM_CTL_TUN_UP = 30,   /* request: sm_ctl_tun, with the interface's descriptor; by the node's
+                             own user or root only */
+    SM_CTL_TUN_DOWN = 31, /* request: empty; likewise */
 };
 
 struct sm_ctl_head {
@@ -137,3 +140,11 @@ struct sm_ctl_doc {
 };
 enum sm_err sm_ctl_doc_read(struct sm_view in, struct sm_ctl_doc *out) SM_MUST;
 void sm_ctl_doc_write(struct sm_wr *w, const struct sm_ctl_doc *m);
+
+#define SM_CTL_TUN_NAME 16u /* with the final NUL */
+struct sm_ctl_tun {
+    uint32_t mtu;
+    char name[SM_CTL_TUN_NAME]; /* of the interface: letters, digits, - _ and . */
+};
+enum sm_err sm_ctl_tun_read(struct sm_view in, struct sm_ctl_tun *out) SM_MUST;
+void sm_ctl_tun_write(struct sm_wr *w, const struct sm_ctl_tun *m);

@@ -26,10 +26,10 @@ enum {
     SM_PACKET_VERSION = 1,
     SM_PACKET_SESSION = 1, /* the one kind so far: a session's message or fragment */
     SM_PACKET_HOPS_MAX = 16,
-    SM_PACKET_SLOTS = 4,               /* disjoint paths a sender spreads over */
-    SM_PACKET_FIXED = 24,              /* bytes before the hops */
-    SM_PACKET_HEADER_MAX = 160,        /* with 16 hops, padded */
-    SM_PACKET_PAYLOAD_MAX = 65632,     /* the longest datagram with its head and tag */
+    SM_PACKET_SLOTS = 4,           /* disjoint paths a sender spreads over */
+    SM_PACKET_FIXED = 24,          /* bytes before the hops */
+    SM_PACKET_HEADER_MAX = 160,    /* with 16 hops, padded */
+    SM_PACKET_PAYLOAD_MAX = 65632, /* the longest datagram with its head and tag */
     SM_PACKET_MAX = SM_PACKET_HEADER_MAX + SM_PACKET_PAYLOAD_MAX,
 };
 

@@ -20,6 +20,9 @@ route:
 trust:
 see list:
 status:
+tun up: --name --mtu
+tun down:
+tun status:
 bench:
 help:
 version:
