@@ -117,7 +117,7 @@ static enum sm_err round_trip(const struct bench_sink *to, bool is_one_core)
 {
     static uint64_t ns[2][TRIPS];
     struct flow_cfg cfg = {
-        .size = FLOW_ANSWER, .bytes = FLOW_ANSWER, .is_one_core = is_one_core};
+        .size = FLOW_ANSWER, .bytes = FLOW_ANSWER, .cores = is_one_core ? 1 : 2};
     struct flow *f[2] = {NULL, NULL};
     cfg.kind = FLOW_TCP;
     enum sm_err e = flow_open(&cfg, &f[0]);

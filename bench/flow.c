@@ -25,12 +25,40 @@ struct flow {
     struct bare bare;
     pid_t pids[STATIONS_MAX];
     unsigned pid_n;
-    cpu_set_t cpus; /* to be given back */
+    cpu_set_t cpus; /* to be given back after each run */
 };
 
 static bool is_bare(const struct flow *f)
 {
     return f->cfg.kind == FLOW_TCP || f->cfg.kind == FLOW_TLS;
+}
+
+/* -- processors --------------------------------------------------------------------------- */
+
+/* Where process number self of the chain belongs. */
+static enum sm_err pin(const struct flow *f, unsigned self)
+{
+    cpu_set_t one;
+    size_t cpu = 0, nth = f->cfg.cores == 0 ? 0 : self % f->cfg.cores;
+    if (f->cfg.cores == 0) {
+        return SM_OK;
+    }
+    if (CPU_COUNT(&f->cpus) < (int)f->cfg.cores) {
+        return SM_E_UNSUPPORTED;
+    }
+    while (!CPU_ISSET(cpu, &f->cpus) || nth-- > 0) {
+        cpu++;
+    }
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    return sched_setaffinity(0, sizeof one, &one) == 0 ? SM_OK : SM_E_IO;
+}
+
+static void unpin(const struct flow *f)
+{
+    if (f->cfg.cores > 0) {
+        (void)sched_setaffinity(0, sizeof f->cpus, &f->cpus);
+    }
 }
 
 /* -- the other processes ------------------------------------------------------------------ */
@@ -52,6 +80,7 @@ static enum sm_err serve(struct flow *f, unsigned self, int listener,
                          const struct sm_inet *next)
 {
     int up = -1, down = -1;
+    SM_TRY(pin(f, self));
     SM_TRY(accept_one(listener, &up));
     if (is_bare(f)) {
         struct bare b;
@@ -91,21 +120,6 @@ static enum sm_err start(struct flow *f, unsigned self, const struct sm_inet *ne
 
 /* -- life --------------------------------------------------------------------------------- */
 
-static enum sm_err pin(struct flow *f)
-{
-    cpu_set_t one;
-    if (sched_getaffinity(0, sizeof f->cpus, &f->cpus) != 0) {
-        return SM_E_IO;
-    }
-    size_t cpu = 0;
-    while (!CPU_ISSET(cpu, &f->cpus)) {
-        cpu++;
-    }
-    CPU_ZERO(&one);
-    CPU_SET(cpu, &one);
-    return sched_setaffinity(0, sizeof one, &one) == 0 ? SM_OK : SM_E_IO;
-}
-
 static enum sm_err open_own_end(struct flow *f, const struct sm_inet *to)
 {
     int fd;
@@ -121,9 +135,6 @@ static enum sm_err open_all(struct flow *f)
         return SM_E_NOMEM;
     }
     memset(f->message, 0x5a, f->cfg.size);
-    if (f->cfg.is_one_core) {
-        SM_TRY(pin(f));
-    }
     if (f->cfg.kind == FLOW_TLS) {
         SM_TRY(tls_kit_make(&f->tls));
     } else if (!is_bare(f)) {
@@ -146,10 +157,7 @@ enum sm_err flow_open(const struct flow_cfg *cfg, struct flow **out)
     f->cfg = *cfg;
     f->bare.fd = -1;
     f->message = malloc(cfg->size);
-    enum sm_err e = open_all(f);
-    if (cfg->is_one_core && CPU_COUNT(&f->cpus) > 0) {
-        (void)sched_setaffinity(0, sizeof f->cpus, &f->cpus); /* the children stay */
-    }
+    enum sm_err e = sched_getaffinity(0, sizeof f->cpus, &f->cpus) == 0 ? open_all(f) : SM_E_IO;
     if (e != SM_OK) {
         flow_close(f);
         return e;
@@ -160,16 +168,12 @@ enum sm_err flow_open(const struct flow_cfg *cfg, struct flow **out)
 
 enum sm_err flow_run(struct flow *f, uint64_t *out_ns)
 {
-    if (f->cfg.is_one_core) {
-        SM_TRY(pin(f));
-    }
+    SM_TRY(pin(f, 0));
     struct sm_mono from = sm_clock_mono();
     enum sm_err e =
         is_bare(f) ? bare_pass(&f->bare, &f->cfg, f->message) : station_pass(f->station);
     uint64_t ns = sm_between(from, sm_clock_mono()).ns;
-    if (f->cfg.is_one_core) {
-        (void)sched_setaffinity(0, sizeof f->cpus, &f->cpus);
-    }
+    unpin(f);
     SM_TRY(e);
     *out_ns = ns;
     return SM_OK;

@@ -30,9 +30,11 @@ enum flow_kind { FLOW_TCP, FLOW_TLS, FLOW_TUNNEL, FLOW_RELAY };
 
 struct flow_cfg {
     enum flow_kind kind;
-    size_t size;      /* at most 64 KiB; a relay's with its header at most SM_PACKET_MAX */
-    uint64_t bytes;   /* a multiple of size */
-    bool is_one_core; /* both ends on one processor, so that none has to wake up */
+    size_t size;    /* at most 64 KiB; a relay's with its header at most SM_PACKET_MAX */
+    uint64_t bytes; /* a multiple of size */
+    /* 0: where the kernel likes.  1: all on one processor, so that none has to wake up.  2:
+     * each on another than its neighbours. */
+    unsigned cores;
 };
 
 struct flow;

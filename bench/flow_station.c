@@ -385,6 +385,7 @@ static enum sm_err open_ends(struct station *s, int up, int down)
 {
     SM_TRY(sm_loop_new(&s->loop));
     sm_loop_on_turn(s->loop, on_turn, s);
+    sm_loop_patience(s->loop, SM_LOOP_PATIENCE);
     SM_TRY(sm_timer_new(s->loop, on_limit, s, &s->limit));
     if (down >= 0) {
         SM_TRY(end_open(s, &s->down, s->self + 1, down));

@@ -45,6 +45,11 @@ void sm_loop_on_turn(struct sm_loop *l, void (*fn)(void *ctx), void *ctx);
 /* Do not wait in the next turn: the hook left work over. */
 void sm_loop_again(struct sm_loop *l);
 
+/* After a turn in which a stream read or wrote, look for more for up to d before sleeping. What
+ * hardly ever finds anything is tried less.  0, the default: sleep at once. */
+void sm_loop_patience(struct sm_loop *l, struct sm_dur d);
+#define SM_LOOP_PATIENCE SM_US(50) /* for who carries bulk: a waking costs as much */
+
 /* -- timers ------------------------------------------------------------------------------ */
 
 /* One-shot; late by up to a millisecond, never early.  SM_NEVER disarms. */

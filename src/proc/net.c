@@ -664,6 +664,7 @@ static enum sm_err start(void *ctx, struct sm_self *self)
     sm_rng_init(&n->rng, seed, "net");
     sm_wipe(seed, sizeof seed);
     SM_TRY(sm_config_anchor(n->config, &n->anchor));
+    sm_loop_patience(n->loop, SM_LOOP_PATIENCE);
     n->known = sm_secret_new(sizeof *n->known);
     n->anchor.known = calloc(1, sizeof *n->anchor.known);
     if (n->known == NULL || n->anchor.known == NULL) {
