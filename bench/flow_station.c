@@ -259,11 +259,8 @@ static void pump(struct station *s)
 {
     const struct mesh *m = s->mesh;
     struct sm_view message = sm_view_of(m->forth.p, m->forth.n);
-    while (s->left > 0 && s->down.is_up) {
+    while (s->left > 0 && s->down.is_up && sm_tunnel_room(s->down.t) > 0) {
         enum sm_err e = sm_tunnel_send(s->down.t, SM_TUNNEL_PACKET, message);
-        if (e == SM_E_BUSY) {
-            return;
-        }
         if (e != SM_OK) {
             fail(s, e);
             return;
@@ -280,11 +277,11 @@ static bool turn_end(struct end *e)
         return false;
     }
     uint64_t handed = e->handed, told = e->told;
-    report_written(e);
     if (sm_is_due(sm_tunnel_deadline(e->t), e->st->now)) {
         sm_tunnel_tick(e->t, e->st->now);
     }
     drain(e);
+    report_written(e);
     bool has_moved = e->handed != handed || e->told != told;
     return has_moved && (waiting(e) > 0 || e->st->left > 0);
 }

@@ -15,19 +15,24 @@ void sm_channel_done(struct sm_channel *c)
     sm_aead_done(&c->aead);
 }
 
+static struct sm_tframe head_of(uint8_t type, size_t payload_n)
+{
+    size_t n = sm_tframe_bytes(payload_n) - SM_TFRAME_HEAD;
+    return (struct sm_tframe){
+        .n = (uint32_t)n, .type = type, .padding = (uint8_t)(n - SM_TFRAME_TAG - payload_n)};
+}
+
 void sm_channel_compose2(uint8_t *p, uint8_t type, struct sm_view a, struct sm_view b)
 {
-    size_t n = sm_tframe_bytes(a.n + b.n) - SM_TFRAME_HEAD;
-    size_t padding = n - SM_TFRAME_TAG - a.n - b.n;
-    sm_tframe_write(
-        &(struct sm_tframe){.n = (uint32_t)n, .type = type, .padding = (uint8_t)padding}, p);
+    struct sm_tframe f = head_of(type, a.n + b.n);
+    sm_tframe_write(&f, p);
     if (a.n > 0) {
         memcpy(p + SM_TFRAME_HEAD, a.p, a.n);
     }
     if (b.n > 0) {
         memcpy(p + SM_TFRAME_HEAD + a.n, b.p, b.n);
     }
-    memset(p + SM_TFRAME_HEAD + a.n + b.n, 0, padding);
+    memset(p + SM_TFRAME_HEAD + a.n + b.n, 0, f.padding);
 }
 
 size_t sm_channel_composed(const uint8_t *p)
@@ -49,6 +54,21 @@ enum sm_err sm_channel_seal(struct sm_channel *c, uint8_t *p)
     SM_TRY(sm_aead_seal(&c->aead, c->counter, sm_view_of(p, SM_TFRAME_HEAD),
                         sm_view_of(p + SM_TFRAME_HEAD, n), p + SM_TFRAME_HEAD));
     count(c, n);
+    return SM_OK;
+}
+
+enum sm_err sm_channel_seal_from(struct sm_channel *c, uint8_t type, struct sm_view a,
+                                 struct sm_view b, uint8_t *p)
+{
+    static const uint8_t zeros[SM_TFRAME_ALIGN];
+    struct sm_tframe f = head_of(type, a.n + b.n);
+    const struct sm_view parts[] = {a, b, {zeros, f.padding}};
+    size_t n_parts = f.padding > 0 ? 3 : b.n > 0 ? 2 : 1; /* one part is sealed faster */
+    f.counter = c->counter;
+    sm_tframe_write(&f, p);
+    SM_TRY(sm_aead_seal_parts(&c->aead, c->counter, sm_view_of(p, SM_TFRAME_HEAD), parts,
+                              n_parts, p + SM_TFRAME_HEAD));
+    count(c, f.n - SM_TFRAME_TAG);
     return SM_OK;
 }
 

@@ -39,6 +39,11 @@ size_t sm_channel_composed(const uint8_t *p);
 /* Seal the composed frame at p under the next counter. */
 enum sm_err sm_channel_seal(struct sm_channel *c, uint8_t *p) SM_MUST;
 
+/* Both at once, without the copy between: sm_tframe_bytes(a.n + b.n) bytes at p, which is not
+ * where a and b lie. */
+enum sm_err sm_channel_seal_from(struct sm_channel *c, uint8_t type, struct sm_view a,
+                                 struct sm_view b, uint8_t *p) SM_MUST;
+
 /* Open the whole frame at p, whose head was read into f; out points into it. */
 enum sm_err sm_channel_open(struct sm_channel *c, const struct sm_tframe *f, uint8_t *p,
                             struct sm_view *out) SM_MUST;

@@ -54,12 +54,19 @@ static enum sm_err make_room(struct sm_outq *q, size_t n)
     return SM_OK;
 }
 
+enum sm_err sm_outq_reserve(struct sm_outq *q, size_t n, uint8_t **out)
+{
+    SM_TRY(make_room(q, n));
+    *out = q->p + q->n;
+    q->n += n;
+    return SM_OK;
+}
+
 enum sm_err sm_outq_push2(struct sm_outq *q, uint8_t type, struct sm_view a, struct sm_view b)
 {
-    size_t n = sm_tframe_bytes(a.n + b.n);
-    SM_TRY(make_room(q, n));
-    sm_channel_compose2(q->p + q->n, type, a, b);
-    q->n += n;
+    uint8_t *p;
+    SM_TRY(sm_outq_reserve(q, sm_tframe_bytes(a.n + b.n), &p));
+    sm_channel_compose2(p, type, a, b);
     return SM_OK;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/* outq: composed frames waiting to be sealed and sent, one behind the other in one run of
- * memory, so that what is taken together goes to the carrier in one piece.
+/* outq: frames waiting to be sealed or sent, one behind the other in one run of memory, so that
+ * what is taken together goes to the carrier in one piece.
  *
  * Memory:  grows on demand up to its maximum and keeps what it has.  Bytes taken from the front
  *          stay where they are until the next push.
@@ -17,6 +17,8 @@ struct sm_outq {
 void sm_outq_init(struct sm_outq *q, size_t max);
 void sm_outq_done(struct sm_outq *q);
 void sm_outq_clear(struct sm_outq *q);
+/* n bytes at the end, for the caller to fill. */
+enum sm_err sm_outq_reserve(struct sm_outq *q, size_t n, uint8_t **out) SM_MUST;
 /* One frame of two parts. */
 enum sm_err sm_outq_push2(struct sm_outq *q, uint8_t type, struct sm_view a,
                           struct sm_view b) SM_MUST;

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SEND_BATCH   65536u /* sealed for one SEND, so that control waits no longer */
 #define PINGS_KEPT   4u
 #define PINGS_MISSED 3u
 #define KEY_STOP     2u /* times the limit of a key at which its receiver gives up */
@@ -62,7 +61,8 @@ struct sm_tunnel {
     bool has_keys;
     struct sm_channel out, in;
 
-    struct sm_outq control, data;
+    struct sm_outq control, data; /* composed */
+    struct sm_outq ready;         /* sealed: goes before all else */
     size_t in_carrier;
     uint8_t rekey_frame[SM_TFRAME_HEAD + SM_TFRAME_TAG];
 
@@ -124,6 +124,7 @@ struct sm_tunnel *sm_tunnel_new(const struct sm_tunnel_cfg *cfg)
     sm_wipe(t->cfg.seed, sizeof t->cfg.seed);
     sm_outq_init(&t->control, PROVING_CONTROL);
     sm_outq_init(&t->data, t->cfg.data_bytes);
+    sm_outq_init(&t->ready, t->cfg.carrier_bytes + SM_TFRAME_MAX);
     t->part = SM_BUF(SM_TFRAME_MAX);
     t->handshake_by = SM_NEVER;
     t->rekey_at = SM_NEVER;
@@ -154,6 +155,7 @@ void sm_tunnel_free(struct sm_tunnel *t)
     }
     sm_outq_done(&t->control);
     sm_outq_done(&t->data);
+    sm_outq_done(&t->ready);
     sm_buf_done(&t->part);
     sm_wipe(t, sizeof *t);
     free(t);
@@ -190,7 +192,7 @@ __attribute__((format(printf, 3, 4))) static void go_down(struct sm_tunnel *t, e
     t->has_rtt = false;
     t->handshake_by = SM_NEVER;
     sm_outq_clear(&t->control);
-    sm_outq_clear(&t->data);
+    sm_outq_clear(&t->data); /* what is ready has its place in the stream */
 }
 
 /* The peer is told too, when there is a channel to tell it by. */
@@ -729,6 +731,38 @@ void sm_tunnel_input(struct sm_tunnel *t, struct sm_mono now, struct sm_wall wal
 
 /* -- sending ------------------------------------------------------------------------------- */
 
+static bool is_key_used_up(const struct sm_tunnel *t)
+{
+    return t->state == UP && (t->is_rekey_due || t->out.frames >= t->cfg.rekey_frames ||
+                              t->out.bytes >= t->cfg.rekey_bytes);
+}
+
+/* Bytes the carrier may still be given; the last frame may be longer. */
+static size_t carrier_room(const struct sm_tunnel *t)
+{
+    size_t taken = t->in_carrier + sm_outq_bytes(&t->ready);
+    return taken < t->cfg.carrier_bytes ? t->cfg.carrier_bytes - taken : 0;
+}
+
+size_t sm_tunnel_room(const struct sm_tunnel *t)
+{
+    bool is_empty = sm_outq_bytes(&t->control) == 0 && sm_outq_bytes(&t->data) == 0;
+    return t->state == UP && is_empty && !is_key_used_up(t) ? carrier_room(t) : 0;
+}
+
+/* Nothing goes before it: seal it on its way to the carrier, which is the only copy. */
+static enum sm_err seal_now(struct sm_tunnel *t, struct sm_view a, struct sm_view b)
+{
+    uint8_t *p;
+    SM_TRY(sm_outq_reserve(&t->ready, sm_tframe_bytes(a.n + b.n), &p));
+    enum sm_err e = sm_channel_seal_from(&t->out, SM_TFRAME_PACKET, a, b, p);
+    if (e != SM_OK) {
+        sm_outq_clear(&t->ready); /* nothing can follow what is missing in it */
+        go_down(t, e, "sealing: %s", sm_err_words(e));
+    }
+    return e;
+}
+
 enum sm_err sm_tunnel_send2(struct sm_tunnel *t, enum sm_tunnel_kind kind, struct sm_view a,
                             struct sm_view b)
 {
@@ -738,19 +772,16 @@ enum sm_err sm_tunnel_send2(struct sm_tunnel *t, enum sm_tunnel_kind kind, struc
     if (a.n > SM_TFRAME_PAYLOAD_MAX || b.n > SM_TFRAME_PAYLOAD_MAX - a.n) {
         return SM_E_LIMIT;
     }
-    return kind == SM_TUNNEL_CONTROL ? sm_outq_push2(&t->control, SM_TFRAME_CONTROL, a, b)
-                                     : sm_outq_push2(&t->data, SM_TFRAME_PACKET, a, b);
+    if (kind == SM_TUNNEL_CONTROL) {
+        return sm_outq_push2(&t->control, SM_TFRAME_CONTROL, a, b);
+    }
+    return sm_tunnel_room(t) > 0 ? seal_now(t, a, b)
+                                 : sm_outq_push2(&t->data, SM_TFRAME_PACKET, a, b);
 }
 
 enum sm_err sm_tunnel_send(struct sm_tunnel *t, enum sm_tunnel_kind kind, struct sm_view bytes)
 {
     return sm_tunnel_send2(t, kind, bytes, (struct sm_view){0});
-}
-
-static bool is_key_used_up(const struct sm_tunnel *t)
-{
-    return t->state == UP && (t->is_rekey_due || t->out.frames >= t->cfg.rekey_frames ||
-                              t->out.bytes >= t->cfg.rekey_bytes);
 }
 
 /* The stream is in order: what follows this frame is under the next key. */
@@ -764,11 +795,12 @@ static enum sm_err send_rekey(struct sm_tunnel *t, struct sm_view *out)
     return SM_OK;
 }
 
-static enum sm_err send_queue(struct sm_tunnel *t, struct sm_outq *q, struct sm_view *out)
+static enum sm_err send_queue(struct sm_tunnel *t, struct sm_outq *q, size_t room,
+                              struct sm_view *out)
 {
     uint8_t *first = sm_outq_front(q), *p = first;
     size_t total = 0;
-    while (p != NULL && total < SEND_BATCH && (total == 0 || !is_key_used_up(t))) {
+    while (p != NULL && total < room && (total == 0 || !is_key_used_up(t))) {
         size_t n = sm_channel_composed(p);
         SM_TRY(sm_channel_seal(&t->out, p));
         total += n;
@@ -781,14 +813,20 @@ static enum sm_err send_queue(struct sm_tunnel *t, struct sm_outq *q, struct sm_
 
 static enum sm_err send_sealed(struct sm_tunnel *t, struct sm_view *out)
 {
-    bool is_blocked = t->in_carrier >= t->cfg.carrier_bytes && t->state != DOWN;
-    if (!t->has_keys || is_blocked) {
+    if (sm_outq_bytes(&t->ready) > 0) {
+        *out = sm_view_of(sm_outq_front(&t->ready), sm_outq_bytes(&t->ready));
+        sm_outq_take(&t->ready, out->n);
+        return SM_OK;
+    }
+    size_t room = t->state == DOWN ? SM_TFRAME_MAX : carrier_room(t); /* last words go always */
+    if (!t->has_keys || room == 0) {
         return SM_OK;
     }
     if (is_key_used_up(t)) {
         return send_rekey(t, out);
     }
-    return send_queue(t, sm_outq_front(&t->control) != NULL ? &t->control : &t->data, out);
+    bool has_control = sm_outq_front(&t->control) != NULL;
+    return send_queue(t, has_control ? &t->control : &t->data, room, out);
 }
 
 static bool next_send(struct sm_tunnel *t, struct sm_tunnel_out *out)
@@ -1025,7 +1063,7 @@ bool sm_tunnel_is_up(const struct sm_tunnel *t)
 
 size_t sm_tunnel_queued(const struct sm_tunnel *t)
 {
-    return sm_outq_bytes(&t->data) + t->in_carrier;
+    return sm_outq_bytes(&t->data) + sm_outq_bytes(&t->ready) + t->in_carrier;
 }
 
 enum sm_aead_kind sm_tunnel_cipher(const struct sm_tunnel *t)

@@ -19,8 +19,8 @@
  * input() must stay until then: frames are opened in place.  Views in an out live until the
  * next call of next() or input().  After DOWN nothing more comes; free the tunnel.
  *
- * Queues are short on purpose.  At most carrier_bytes are handed out that the carrier has not
- * reported as written; the rest waits here, where control goes ahead of data.
+ * Queues are short on purpose.  At most carrier_bytes and a frame are handed out that the
+ * carrier has not reported as written; the rest waits here, where control goes ahead of data.
  *
  * Memory:  one object and a handshake that is freed when the tunnel is up; queues grow on
  *          demand to the bounds in cfg.
@@ -111,6 +111,10 @@ enum sm_err sm_tunnel_send(struct sm_tunnel *t, enum sm_tunnel_kind kind,
 /* One message of two parts, for a header and its body. */
 enum sm_err sm_tunnel_send2(struct sm_tunnel *t, enum sm_tunnel_kind kind, struct sm_view a,
                             struct sm_view b) SM_MUST;
+
+/* Bytes of data that sm_tunnel_send() would seal straight from the caller's memory; a source
+ * that can wait sends no more.  0: what is sent waits here, behind what waits already. */
+size_t sm_tunnel_room(const struct sm_tunnel *t);
 
 /* Tell the peer why and go down; what was queued is dropped. */
 void sm_tunnel_close(struct sm_tunnel *t, enum sm_err err, const char *why);

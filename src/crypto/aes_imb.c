@@ -16,6 +16,9 @@ static struct {
     bool was_started;
     aes_gcm_pre_t expand; /* NULL: not to be used */
     aes_gcm_enc_dec_t seal, open;
+    aes_gcm_init_t begin; /* and seal in parts */
+    aes_gcm_enc_dec_update_t part;
+    aes_gcm_enc_dec_finalize_t end;
 } gcm;
 
 /* Measured on one processor beside OpenSSL 3.0, at 1400 bytes and 64 KiB: 3.7 and 2.7 times as
@@ -43,8 +46,11 @@ bool sm_aes_imb_start(void)
         gcm.expand = m->gcm256_pre;
         gcm.seal = m->gcm256_enc;
         gcm.open = m->gcm256_dec;
+        gcm.begin = m->gcm256_init;
+        gcm.part = m->gcm256_enc_update;
+        gcm.end = m->gcm256_enc_finalize;
     }
-    free_mb_mgr(m); /* it holds queues of jobs, which the three functions do without */
+    free_mb_mgr(m); /* it holds queues of jobs, which these functions do without */
     return gcm.expand != NULL;
 }
 
@@ -69,11 +75,20 @@ void sm_aes_imb_done(struct gcm_key_data *key)
 }
 
 void sm_aes_imb_seal(const struct gcm_key_data *key, const uint8_t *nonce, struct sm_view ad,
-                     struct sm_view plain, uint8_t *out)
+                     const struct sm_view *parts, size_t n_parts, uint8_t *out)
 {
     struct gcm_context_data scrap;
-    gcm.seal(key, &scrap, out, plain.p, plain.n, nonce, ad.p, ad.n, out + plain.n,
-             SM_TAG_BYTES);
+    if (n_parts == 1) {
+        gcm.seal(key, &scrap, out, parts->p, parts->n, nonce, ad.p, ad.n, out + parts->n,
+                 SM_TAG_BYTES);
+    } else {
+        gcm.begin(key, &scrap, nonce, ad.p, ad.n);
+        for (size_t i = 0; i < n_parts; i++) {
+            gcm.part(key, &scrap, out, parts[i].p, parts[i].n);
+            out += parts[i].n;
+        }
+        gcm.end(key, &scrap, out, SM_TAG_BYTES);
+    }
     sm_wipe(&scrap, sizeof scrap); /* it ends with a block of key stream */
 }
 

@@ -24,6 +24,6 @@ enum sm_err sm_aes_imb_init(struct gcm_key_data **key,
                             const struct sm_secret32 *secret) SM_MUST;
 void sm_aes_imb_done(struct gcm_key_data *key); /* wipes; NULL is fine */
 void sm_aes_imb_seal(const struct gcm_key_data *key, const uint8_t *nonce, struct sm_view ad,
-                     struct sm_view plain, uint8_t *out);
+                     const struct sm_view *parts, size_t n_parts, uint8_t *out);
 enum sm_err sm_aes_imb_open(const struct gcm_key_data *key, const uint8_t *nonce,
                             struct sm_view ad, struct sm_view sealed, uint8_t *out) SM_MUST;

@@ -66,6 +66,24 @@ enum sm_err sm_aead_seal(struct sm_aead *a, uint64_t n, struct sm_view ad, struc
     return sm_aead_seal_nonce(a, nonce, ad, plain, out);
 }
 
+enum sm_err sm_aead_seal_parts(struct sm_aead *a, uint64_t n, struct sm_view ad,
+                               const struct sm_view *parts, size_t n_parts, uint8_t *out)
+{
+    uint8_t nonce[SM_NONCE_BYTES];
+    size_t total = 0;
+    SM_TRY(nonce_of(a->kind, n, nonce));
+    for (size_t i = 0; i < n_parts; i++) {
+        if (parts[i].n > SM_AEAD_MAX - total) {
+            return SM_E_LIMIT;
+        }
+        total += parts[i].n;
+    }
+    if (ad.n > SM_AEAD_MAX) {
+        return SM_E_LIMIT;
+    }
+    return a->suite->aead_seal(a, nonce, ad, parts, n_parts, out);
+}
+
 enum sm_err sm_aead_open(struct sm_aead *a, uint64_t n, struct sm_view ad,
                          struct sm_view sealed, uint8_t *out)
 {
@@ -80,7 +98,7 @@ enum sm_err sm_aead_seal_nonce(struct sm_aead *a, const uint8_t nonce[static SM_
     if (plain.n > SM_AEAD_MAX || ad.n > SM_AEAD_MAX) {
         return SM_E_LIMIT;
     }
-    return a->suite->aead_seal(a, nonce, ad, plain, out);
+    return a->suite->aead_seal(a, nonce, ad, &plain, 1, out);
 }
 
 enum sm_err sm_aead_open_nonce(struct sm_aead *a, const uint8_t nonce[static SM_NONCE_BYTES],

@@ -87,8 +87,10 @@ struct sm_suite {
                           const struct sm_sig *sig);
     enum sm_err (*aead_init)(struct sm_aead *a, const struct sm_secret32 *key);
     void (*aead_done)(struct sm_aead *a);
+    /* The text is the parts one behind the other. */
     enum sm_err (*aead_seal)(struct sm_aead *a, const uint8_t nonce[static SM_NONCE_BYTES],
-                             struct sm_view ad, struct sm_view plain, uint8_t *out);
+                             struct sm_view ad, const struct sm_view *parts, size_t n_parts,
+                             uint8_t *out);
     enum sm_err (*aead_open)(struct sm_aead *a, const uint8_t nonce[static SM_NONCE_BYTES],
                              struct sm_view ad, struct sm_view sealed, uint8_t *out);
     /* NULL or false: the others say UNSUPPORTED. */
@@ -130,6 +132,10 @@ void sm_aead_done(struct sm_aead *a); /* wipes; a may be initialised again */
  * Noise reserves, or the message exceeds SM_AEAD_MAX. */
 enum sm_err sm_aead_seal(struct sm_aead *a, uint64_t n, struct sm_view ad, struct sm_view plain,
                          uint8_t *out) SM_MUST;
+/* The same for a text in parts, which lie elsewhere than out. */
+enum sm_err sm_aead_seal_parts(struct sm_aead *a, uint64_t n, struct sm_view ad,
+                               const struct sm_view *parts, size_t n_parts,
+                               uint8_t *out) SM_MUST;
 /* Open what sm_aead_seal made: out gets sealed.n - SM_TAG_BYTES bytes and may be sealed.p.
  * CRYPTO when any bit of number, ad or sealed differs; out then holds zeros. */
 enum sm_err sm_aead_open(struct sm_aead *a, uint64_t n, struct sm_view ad,

@@ -88,24 +88,35 @@ static void evp_done(struct sm_aead *a)
     EVP_CIPHER_CTX_free(a->key.evp); /* wipes the key schedule */
 }
 
-/* The part both directions share: nonce, then associated data, then the text. */
-static bool crypt(EVP_CIPHER_CTX *ctx, int is_sealing, const uint8_t *nonce, struct sm_view ad,
-                  struct sm_view in, uint8_t *out)
+/* What both directions begin with: nonce, then associated data. */
+static bool crypt_begin(EVP_CIPHER_CTX *ctx, int is_sealing, const uint8_t *nonce,
+                        struct sm_view ad)
 {
     int n;
     return EVP_CipherInit_ex(ctx, NULL, NULL, NULL, nonce, is_sealing) == 1 &&
-           (ad.n == 0 || EVP_CipherUpdate(ctx, NULL, &n, ad.p, (int)ad.n) == 1) &&
-           (in.n == 0 || EVP_CipherUpdate(ctx, out, &n, in.p, (int)in.n) == 1);
+           (ad.n == 0 || EVP_CipherUpdate(ctx, NULL, &n, ad.p, (int)ad.n) == 1);
+}
+
+static bool crypt(EVP_CIPHER_CTX *ctx, struct sm_view in, uint8_t *out)
+{
+    int n;
+    return in.n == 0 || EVP_CipherUpdate(ctx, out, &n, in.p, (int)in.n) == 1;
 }
 
 static enum sm_err evp_seal(struct sm_aead *a, const uint8_t nonce[static SM_NONCE_BYTES],
-                            struct sm_view ad, struct sm_view plain, uint8_t *out)
+                            struct sm_view ad, const struct sm_view *parts, size_t n_parts,
+                            uint8_t *out)
 {
     EVP_CIPHER_CTX *ctx = a->key.evp;
     uint8_t none[SM_TAG_BYTES];
     int n;
-    bool ok = crypt(ctx, 1, nonce, ad, plain, out) && EVP_CipherFinal_ex(ctx, none, &n) == 1 &&
-              EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, SM_TAG_BYTES, out + plain.n) == 1;
+    bool ok = crypt_begin(ctx, 1, nonce, ad);
+    for (size_t i = 0; i < n_parts; i++) {
+        ok = ok && crypt(ctx, parts[i], out);
+        out += parts[i].n;
+    }
+    ok = ok && EVP_CipherFinal_ex(ctx, none, &n) == 1 &&
+         EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, SM_TAG_BYTES, out) == 1;
     return ok ? SM_OK : SM_E_CRYPTO;
 }
 
@@ -117,7 +128,7 @@ static enum sm_err evp_open(struct sm_aead *a, const uint8_t nonce[static SM_NON
     uint8_t tag[SM_TAG_BYTES], none[SM_TAG_BYTES];
     memcpy(tag, sealed.p + text.n, sizeof tag);
     int n;
-    bool ok = crypt(ctx, 0, nonce, ad, text, out) &&
+    bool ok = crypt_begin(ctx, 0, nonce, ad) && crypt(ctx, text, out) &&
               EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, SM_TAG_BYTES, tag) == 1 &&
               EVP_CipherFinal_ex(ctx, none, &n) == 1;
     return ok ? SM_OK : SM_E_CRYPTO;
@@ -157,12 +168,13 @@ static void imb_done(struct sm_aead *a)
 }
 
 static enum sm_err imb_seal(struct sm_aead *a, const uint8_t nonce[static SM_NONCE_BYTES],
-                            struct sm_view ad, struct sm_view plain, uint8_t *out)
+                            struct sm_view ad, const struct sm_view *parts, size_t n_parts,
+                            uint8_t *out)
 {
     if (a->kind != SM_AESGCM) {
-        return evp_seal(a, nonce, ad, plain, out);
+        return evp_seal(a, nonce, ad, parts, n_parts, out);
     }
-    sm_aes_imb_seal(a->key.imb, nonce, ad, plain, out);
+    sm_aes_imb_seal(a->key.imb, nonce, ad, parts, n_parts, out);
     return SM_OK;
 }
 

@@ -122,14 +122,19 @@ static void tag_of(const struct sm_aead *a, const uint8_t *nonce, struct sm_view
 }
 
 static enum sm_err sim_aead_seal(struct sm_aead *a, const uint8_t nonce[static SM_NONCE_BYTES],
-                                 struct sm_view ad, struct sm_view plain, uint8_t *out)
+                                 struct sm_view ad, const struct sm_view *parts, size_t n_parts,
+                                 uint8_t *out)
 {
     uint8_t tag[SM_TAG_BYTES];
-    tag_of(a, nonce, ad, plain, tag);
-    if (plain.n > 0) {
-        memmove(out, plain.p, plain.n);
+    size_t n = 0;
+    for (size_t i = 0; i < n_parts; i++) {
+        if (parts[i].n > 0) {
+            memmove(out + n, parts[i].p, parts[i].n);
+        }
+        n += parts[i].n;
     }
-    memcpy(out + plain.n, tag, sizeof tag);
+    tag_of(a, nonce, ad, sm_view_of(out, n), tag);
+    memcpy(out + n, tag, sizeof tag);
     return SM_OK;
 }
 
