@@ -312,7 +312,10 @@ static void on_read(void *ctx, struct sm_view bytes)
     sm_tunnel_input(e->t, s->now, KIT_NOW, (uint8_t *)(uintptr_t)bytes.p, bytes.n);
     drain(e);
     if (s->up.t != NULL && s->down.t != NULL) {
-        hold_back(e, e == &s->up ? &s->down : &s->up);
+        struct end *to = e == &s->up ? &s->down : &s->up;
+        drain(to); /* what was read in one piece goes on in one piece */
+        report_written(to);
+        hold_back(e, to);
     }
 }
 
