@@ -17,8 +17,9 @@
  *             when it has want_records of them or their frag_maps cover want_frags shards.
  *   TASK      the higher fence, then seq, wins: ends when 3 nodes on 2 paths agree, or as
  *             above.
- * Nothing found: NOTFOUND; nobody answered: TIMEOUT.  An empty result waits the full second
- * for contacts that were never silent before, so a slow mesh is not an empty one.
+ * Nothing found: NOTFOUND; nobody answered: TIMEOUT.  An empty result waits as long as the
+ * table has patience (1 to 4 s, by what it measures) for contacts that were never silent
+ * before, so a slow mesh is not an empty one.
  *
  *     sm_dht_get(d, now, wall, &(struct sm_dht_query){.key = id, .type = SM_RECORD_PROVIDER});
  *     while (sm_dht_next(d, &out)) { ... }      SM_DHT_OUT_REQUEST: send it, later sm_dht_reply

@@ -22,7 +22,6 @@
 #define AGREE           3u    /* equal answers that settle a TASK */
 #define LIFE            SM_S(10)
 #define SIGN_WITHIN     SM_S(5)
-#define EMPTY_GRACE     SM_S(1)
 #define ANNOUNCE_GAP    SM_MS(50) /* at most 20 batches a second */
 #define ANNOUNCE_PAUSE  SM_S(5)   /* after nobody took it */
 #define GREET_GAP       SM_MS(20)

@@ -8,6 +8,7 @@
 #define FIRST_VAR_US    62500u
 #define FLOOR_US        50000u
 #define CAP_US          1000000u
+#define SLOW_CAP_US     4000000u /* ... in a mesh that is slow all over */
 #define HEDGE_FLOOR_US  10000u
 
 /* -- distance ---------------------------------------------------------------------------- */
@@ -173,7 +174,7 @@ void sm_dht_table_answered(struct sm_dht_table *t, const struct sm_node_id *id,
                            struct sm_dur rtt)
 {
     uint64_t us = rtt.ns / 1000;
-    uint32_t sample = us == 0 ? 1 : us > 2 * CAP_US ? 2 * CAP_US : (uint32_t)us;
+    uint32_t sample = us == 0 ? 1 : us > SLOW_CAP_US ? SLOW_CAP_US : (uint32_t)us;
     smooth(&t->srtt_us, &t->var_us, sample);
     struct sm_dht_contact *c = find(t, id);
     if (c != NULL) {
@@ -228,9 +229,14 @@ static uint32_t clamp(uint32_t v, uint32_t low, uint32_t high)
     return v < low ? low : v > high ? high : v;
 }
 
+uint32_t sm_dht_table_patience_us(const struct sm_dht_table *t)
+{
+    return clamp(2 * (t->srtt_us + 4 * t->var_us), CAP_US, SLOW_CAP_US);
+}
+
 uint32_t sm_dht_table_timeout_us(const struct sm_dht_table *t, const struct sm_node_id *id)
 {
-    return clamp(2 * percentile_us(t, id, 4), FLOOR_US, CAP_US);
+    return clamp(2 * percentile_us(t, id, 4), FLOOR_US, sm_dht_table_patience_us(t));
 }
 
 uint32_t sm_dht_table_hedge_us(const struct sm_dht_table *t, const struct sm_node_id *id)

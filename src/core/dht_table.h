@@ -63,7 +63,11 @@ bool sm_dht_table_is_silent(const struct sm_dht_table *t, const struct sm_node_i
 /* The contact that has been silent longest in a row; NULL when all answer. */
 const struct sm_dht_contact *sm_dht_table_most_silent(const struct sm_dht_table *t);
 
-/* When to ask another one too, and when to give up on this one: floor 50 ms, cap 1 s. */
+/* The longest to wait for anybody: 1 s, or twice the 99th percentile over all contacts where
+ * that is more, as it is when the mesh itself is slow; never above 4 s. */
+uint32_t sm_dht_table_patience_us(const struct sm_dht_table *t);
+
+/* When to ask another one too, and when to give up on this one: floor 50 ms, cap as above. */
 uint32_t sm_dht_table_hedge_us(const struct sm_dht_table *t, const struct sm_node_id *id);
 uint32_t sm_dht_table_timeout_us(const struct sm_dht_table *t, const struct sm_node_id *id);
 

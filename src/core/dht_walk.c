@@ -195,7 +195,7 @@ static bool waits_for_late(const struct sm_dht *d, const struct op *o, struct sm
     for (unsigned i = 0; i < o->n; i++) {
         const struct entry *e = &o->e[i];
         const struct sm_dht_contact *c = sm_dht_table_find(&d->table, &e->id);
-        struct sm_mono end = sm_after(e->sent, EMPTY_GRACE);
+        struct sm_mono end = sm_after(e->sent, SM_US(sm_dht_table_patience_us(&d->table)));
         if (e->state == E_SILENT && (c == NULL || c->missed <= 1) && !sm_is_due(end, d->now)) {
             waits = true;
             *until = sm_earlier(*until, end);

@@ -17,7 +17,7 @@ enum {
 };
 #define RECORD_RENEW SM_S(1200)
 #define RECORD_RETRY SM_S(1)
-#define DHT_DEADLINE SM_S(2)
+#define DHT_DEADLINE SM_S(5) /* the DHT itself gives up earlier, by what it measures */
 #define SILENCE      SM_S(2) /* timeouts of a node closer together are one */
 
 /* -- small things ------------------------------------------------------------------------ */
