@@ -23,6 +23,9 @@ struct sm_claim {
 void sm_claims_list(const struct sm_claims *c, void (*each)(void *ctx, const struct sm_claim *),
                     void *ctx);
 
+/* What a policy says of the claim of that name; SM_REASON_NONE: it does not look. */
+uint16_t sm_claim_judged(const char *name);
+
 /* "2026-01-31T12:00:00Z" */
 #define SM_TIME_TEXT 32u
 void sm_wall_text(struct sm_wall at, char out[static SM_TIME_TEXT]);

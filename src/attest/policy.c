@@ -87,7 +87,7 @@ static void want_bits_clear(struct judge *j, enum sm_reason_code code, const cha
                             uint64_t got, uint64_t not_these)
 {
     bool is_ok = (got & not_these) == 0;
-    if (is_told(j, is_ok)) {
+    if (not_these != 0 && is_told(j, is_ok)) {
         char g[24], w[40];
         (void)snprintf(g, sizeof g, "0x%" PRIx64, got);
         (void)snprintf(w, sizeof w, "without 0x%" PRIx64, is_ok ? not_these : got & not_these);
@@ -218,7 +218,7 @@ static void appraise_floor(struct judge *j, const char *which, const uint8_t *go
                                                     "microcode"};
     for (size_t i = 0; i < SM_SNP_PARTS; i++) {
         char field[32], g[8], w[24];
-        if (is_told(j, got[i] >= floor[i])) {
+        if (floor[i] != 0 && is_told(j, got[i] >= floor[i])) {
             (void)snprintf(field, sizeof field, "%s tcb %s", which, names[i]);
             (void)snprintf(g, sizeof g, "0x%02x", got[i]);
             (void)snprintf(w, sizeof w, "at least 0x%02x", floor[i]);
@@ -253,8 +253,10 @@ static void appraise_snp(struct judge *j)
         return;
     }
     want_u64(j, s->vmpl == p->snp_vmpl, SM_REASON_VMPL, "vmpl", s->vmpl, "", p->snp_vmpl);
-    want_u64(j, abi >= p->snp_min_abi, SM_REASON_TCB, "firmware abi", abi, "at least",
-             p->snp_min_abi);
+    if (p->snp_min_abi != 0) {
+        want_u64(j, abi >= p->snp_min_abi, SM_REASON_TCB, "firmware abi", abi, "at least",
+                 p->snp_min_abi);
+    }
     want_text(j, !s->is_vlek || p->may_vlek, SM_REASON_SIGNER, "signer",
               s->is_vlek ? "vlek" : "vcek", p->may_vlek ? "vcek or vlek" : "vcek");
     appraise_floor(j, "reported", j->c->tcb_parts, p->snp_floor[s->product]);

@@ -515,6 +515,8 @@ struct log {
     uint16_t bank;
     uint32_t extended;
     uint8_t pcr[SM_TPM_PCRS][SM_TPM_HASH_MAX];
+    void (*each)(void *ctx, const struct sm_tpm_event *ev); /* NULL: nobody asks */
+    void *ctx;
 };
 
 /* The first event says which digests the others have. */
@@ -630,6 +632,9 @@ static enum sm_err log_event(struct log *l)
         sm_rd_fail(&l->rd);
         return SM_OK;
     }
+    if (l->each != NULL) {
+        l->each(l->ctx, &(struct sm_tpm_event){index, type, digest, event});
+    }
     return log_extend(l, index, digest);
 }
 
@@ -652,6 +657,13 @@ static enum sm_err log_walk(struct log *l)
         SM_TRY(log_event(l));
     }
     return sm_rd_done(&l->rd);
+}
+
+enum sm_err sm_tpm_log_events(struct sm_view bytes, uint16_t bank,
+                              void (*each)(void *ctx, const struct sm_tpm_event *ev), void *ctx)
+{
+    struct log l = {.rd = sm_rd_init(bytes), .bank = bank, .each = each, .ctx = ctx};
+    return hash_len(bank) != 0 ? log_walk(&l) : SM_E_UNSUPPORTED;
 }
 
 enum sm_err sm_tpm_log_replay(struct sm_view bytes, const struct sm_tpm_pcrs *pcrs,

@@ -103,6 +103,17 @@ enum sm_err sm_tpm_quote_extra(struct sm_view quote, struct sm_view *out) SM_MUS
 enum sm_err sm_tpm_log_replay(struct sm_view log, const struct sm_tpm_pcrs *pcrs,
                               uint32_t *replayed, struct sm_reasons *why) SM_MUST;
 
+/* Call `each` for every event that extends a PCR, in order; to show and compare logs.  Views
+ * live as long as the log.  Errors: those of a log that cannot be read. */
+struct sm_tpm_event {
+    uint32_t pcr, type;
+    struct sm_view digest; /* in the bank asked for */
+    struct sm_view data;   /* what is said to have been measured; proves nothing by itself */
+};
+enum sm_err sm_tpm_log_events(struct sm_view log, uint16_t bank,
+                              void (*each)(void *ctx, const struct sm_tpm_event *ev),
+                              void *ctx) SM_MUST;
+
 /* A TPM whose attestation key its maker or its cloud certified. */
 struct sm_tpm_evidence {
     struct sm_view quote, sig; /* TPMS_ATTEST, TPMT_SIGNATURE */

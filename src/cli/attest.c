@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* attest verify, attest show: evidence in files, judged offline against the pinned roots. */
-#include "attest/claims_list.h"
+/* attest verify, show, explain: evidence in files, judged offline against the pinned roots. */
+#include "attest/endorse.h"
 #include "cli/attest_kinds.h"
+#include "cli/attest_manifest.h"
+#include "cli/attest_report.h"
 #include "cli/commands.h"
 #include "os/file.h"
 
@@ -10,6 +12,8 @@
 #include <time.h>
 
 #define FILE_MAX (1u << 20) /* bytes of each; the largest list of a maker had 70 KB */
+
+enum what { SHOW, VERIFY, EXPLAIN };
 
 /* -- the question ------------------------------------------------------------------------ */
 
@@ -34,6 +38,14 @@ static bool time_read(const char *text, struct sm_wall *out)
     return false;
 }
 
+enum sm_err attest_time_read(struct cli *c, const char *text, struct sm_wall *out)
+{
+    return time_read(text, out)
+               ? SM_OK
+               : cli_fail(c, SM_E_USAGE, "--as-of wants Unix seconds or a date, not '%s'",
+                          text);
+}
+
 static enum sm_err hex_read(struct cli *c, const char *option, const char *text, uint8_t *out,
                             size_t cap, size_t *n)
 {
@@ -54,10 +66,18 @@ static enum sm_err kind_read(struct cli *c, int argc, char **argv, struct attest
     for (size_t i = 0; argc == 1 && i < attest_kinds_n; i++) {
         if (strcmp(argv[0], attest_kinds[i].name) == 0) {
             q->kind = &attest_kinds[i];
+            q->platform = q->kind->platform;
             return SM_OK;
         }
     }
-    return cli_fail(c, SM_E_USAGE, "give one KIND: snp, azure, tdx, sgx, tpm or nitro");
+    if (argc == 1 && sm_file_exists(argv[0])) {
+        q->kind = &attest_envelope_kind;
+        q->envelope_path = argv[0];
+        return attest_envelope_read(c, q);
+    }
+    return cli_fail(c, SM_E_USAGE,
+                    "give the FILE of an envelope, or one KIND: snp, azure, tdx, sgx, tpm or "
+                    "nitro");
 }
 
 static enum sm_err files_read(struct cli *c, struct attest_question *q)
@@ -93,28 +113,39 @@ static void trust_make(struct attest_question *q)
     q->trust.n_tpm = 1;
 }
 
-static enum sm_err question_read(struct cli *c, const char *command, int argc, char **argv,
-                                 struct attest_question *q)
+/* What the policy is made of. */
+struct judge_by {
+    const char *manifest, *policy;
+};
+
+static enum sm_err question_read(struct cli *c, const char *command, enum what what, int argc,
+                                 char **argv, struct attest_question *q, struct judge_by *by)
 {
     const char *as_of = NULL, *nonce = NULL, *measurement = NULL;
     size_t n = 0;
-    struct cli_option opt[INPUTS + 4];
+    struct cli_option opt[INPUTS + 6];
     for (size_t i = 0; i < INPUTS; i++) {
         opt[i] =
             (struct cli_option){.name = attest_inputs[i], .value = "FILE", .text = &q->path[i]};
         q->file[i] = SM_BUF(FILE_MAX);
     }
+    q->envelope_file = SM_BUF(FILE_MAX);
     opt[INPUTS] = (struct cli_option){.name = "--as-of", .value = "TIME", .text = &as_of};
     opt[INPUTS + 1] = (struct cli_option){.name = "--nonce", .value = "HEX", .text = &nonce};
     opt[INPUTS + 2] =
         (struct cli_option){.name = "--measurement", .value = "HEX", .text = &measurement};
     opt[INPUTS + 3] = (struct cli_option){.name = "--allow-debug", .flag = &q->may_debug};
-    size_t opt_n = SM_COUNT(opt) - (q->is_judged ? 0 : 2); /* show judges nothing */
-    SM_TRY(cli_parse(c, cli_command_named(command), opt, opt_n, argc, argv, &argc));
+    opt[INPUTS + 4] =
+        (struct cli_option){.name = "--manifest", .value = "FILE", .text = &by->manifest};
+    opt[INPUTS + 5] =
+        (struct cli_option){.name = "--policy", .value = "FILE", .text = &by->policy};
+    static const size_t unused[] = {[SHOW] = 4, [VERIFY] = 2, [EXPLAIN] = 0};
+    SM_TRY(cli_parse(c, cli_command_named(command), opt, SM_COUNT(opt) - unused[what], argc,
+                     argv, &argc));
     SM_TRY(kind_read(c, argc, argv, q));
     q->now.s = (uint64_t)time(NULL);
-    if (as_of != NULL && !time_read(as_of, &q->now)) {
-        return cli_fail(c, SM_E_USAGE, "--as-of wants Unix seconds or a date, not '%s'", as_of);
+    if (as_of != NULL) {
+        SM_TRY(attest_time_read(c, as_of, &q->now));
     }
     SM_TRY(hex_read(c, "--nonce", nonce, q->nonce_bytes, ATTEST_NONCE_MAX, &n));
     q->nonce = sm_view_of(q->nonce_bytes, n);
@@ -126,6 +157,84 @@ static enum sm_err question_read(struct cli *c, const char *command, int argc, c
     return SM_OK;
 }
 
+/* -- the verdict --------------------------------------------------------------------------- */
+
+/* What came of it: kept for the answer. */
+struct finding {
+    bool is_verified, is_code_compared, is_machine_compared;
+    struct sm_claims claims;
+    struct sm_reasons why;
+    struct sm_checks checks;
+    const char *by;          /* what judged */
+    const char *verdict;     /* in a manifest's words; NULL: accepted or refused */
+    bool is_manifest_signed; /* by a root of this node's configuration */
+};
+
+/* The default policy; any measurement is taken when none was asked for, and the answer says
+ * so.  The nonce was compared before. */
+static enum sm_err judge_default(const struct attest_question *q, struct finding *f)
+{
+    static const uint8_t any[SM_REPORT_DATA];
+    struct sm_hw_policy p;
+    sm_hw_policy_default(&p);
+    p.is_report_data_any = true;
+    p.may_debug = q->may_debug;
+    p.max_age_s = q->envelope_path != NULL ? UINT32_MAX : p.max_age_s; /* it was kept */
+    p.measurements = (struct sm_values){
+        .v = &q->measurement, .n = q->measurement.n > 0, .is_any = q->measurement.n == 0};
+    f->by = "the default policy";
+    f->is_code_compared = q->measurement.n > 0;
+    return sm_hw_explain(&p, &f->claims, any, q->now, &f->why, &f->checks);
+}
+
+static enum sm_err judge_manifest(struct cli *c, const struct attest_question *q,
+                                  const struct judge_by *by, struct finding *f)
+{
+    struct sm_rules *rules;
+    struct sm_verdict v;
+    struct sm_standing standing = {0};
+    struct sm_node_id node = {{0}};
+    uint8_t id[32] = {0}, measurement[48] = {0};
+    SM_TRY(attest_rules(c, by->manifest, by->policy, q->now, &rules, &f->is_manifest_signed));
+    const struct sm_mesh_manifest *m = sm_rules_manifest(rules);
+    memcpy(measurement, f->claims.measurement,
+           f->claims.measurement_n < 48 ? f->claims.measurement_n : 48);
+    /* Of no use where the platform says no id: then nothing on a list matches zeros. */
+    (void)!sm_platform_id_hash(f->claims.platform,
+                               sm_view_of(f->claims.platform_id, f->claims.platform_id_n), id);
+    const struct sm_subject who = {&node, id, {f->claims.platform, id, measurement, id}};
+    sm_rules_explain(rules, q->now, &who, &f->claims, NULL, &standing, &v, &f->checks);
+    f->why = v.why;
+    f->by = by->manifest != NULL ? "the manifest" : "a manifest as text";
+    f->verdict = sm_verdict_name(v.kind);
+    f->is_code_compared = (m->any_measurement >> f->claims.platform & 1u) == 0;
+    f->is_machine_compared = m->n_allowed > 0;
+    sm_rules_free(rules);
+    return v.kind == SM_VERDICT_REFUSED ? SM_E_REFUSED : SM_OK;
+}
+
+/* Verify, then judge; an error that is not a verdict has been told. */
+static enum sm_err decide(struct cli *c, const struct attest_question *q,
+                          const struct judge_by *by, struct finding *f)
+{
+    enum sm_err e = q->kind->verify(q, &f->claims, &f->why);
+    if (e == SM_E_NOMEM) {
+        return e;
+    }
+    f->is_verified = e == SM_OK;
+    if (e != SM_OK && f->why.n == 0) {
+        sm_reasons_add(&f->why, SM_REASON_GRAMMAR, "evidence", sm_err_words(e), "well-formed");
+    }
+    if (e != SM_OK) {
+        return SM_E_CRYPTO; /* whatever it was: the reasons say */
+    }
+    if (!q->is_judged) {
+        return SM_OK;
+    }
+    return by->manifest != NULL || by->policy != NULL ? judge_manifest(c, q, by, f)
+                                                      : judge_default(q, f);
+}
+
 /* -- the answer -------------------------------------------------------------------------- */
 
 static void put_text(json_t *o, const char *key, const char *text)
@@ -133,98 +242,82 @@ static void put_text(json_t *o, const char *key, const char *text)
     json_object_set_new(o, key, json_string(text));
 }
 
-static void put_claim(void *ctx, const struct sm_claim *k)
+static json_t *head_json(const struct attest_question *q, const struct finding *f,
+                         enum sm_err e)
 {
-    json_t *v = k->kind == SM_CLAIM_TEXT     ? json_string(k->text)
-                : k->kind == SM_CLAIM_NUMBER ? json_integer((json_int_t)k->number)
-                                             : json_boolean(k->number != 0);
-    json_object_set_new(ctx, k->name, v);
-}
-
-static json_t *claims_json(const struct sm_claims *k)
-{
-    json_t *o = json_object();
-    sm_claims_list(k, put_claim, o);
-    return o;
-}
-
-static json_t *reasons_json(const struct sm_reasons *why, uint8_t platform)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < why->n; i++) {
-        const struct sm_reason *r = &why->r[i];
-        char fix[SM_FIX_TEXT];
-        json_t *o = json_object();
-        put_text(o, "reason", sm_reason_name(r->code));
-        put_text(o, "field", r->field);
-        put_text(o, "got", r->got);
-        put_text(o, "wanted", r->want);
-        sm_reason_fix(r, platform, fix);
-        put_text(o, "fix", fix);
-        json_array_append_new(list, o);
-    }
-    return list;
-}
-
-static void print_object(json_t *o)
-{
-    const char *key;
-    json_t *value;
-    json_object_foreach(o, key, value)
-    {
-        if (json_is_string(value)) {
-            printf("%-20s %s\n", key, json_string_value(value));
-        } else if (json_is_integer(value)) {
-            printf("%-20s %lld\n", key, (long long)json_integer_value(value));
-        } else if (json_is_boolean(value)) {
-            printf("%-20s %s\n", key, json_is_true(value) ? "yes" : "no");
-        }
-    }
-}
-
-static void print_reasons(json_t *list)
-{
-    static const char *const keys[] = {"field", "got", "wanted", "fix"};
-    size_t i;
-    json_t *r;
-    json_array_foreach(list, i, r)
-    {
-        printf("\nrefused for %s\n", json_string_value(json_object_get(r, "reason")));
-        for (size_t k = 0; k < SM_COUNT(keys); k++) {
-            printf("  %-8s %s\n", keys[k], json_string_value(json_object_get(r, keys[k])));
-        }
-    }
-}
-
-/* Print what came of it; e says whether it is good.  Claims are NULL when not verified. */
-static enum sm_err answer(struct cli *c, const struct attest_question *q, enum sm_err e,
-                          const struct sm_claims *claims, const struct sm_reasons *why)
-{
-    bool is_pinned = q->path[ROOT] == NULL, is_verified = claims != NULL;
     char as_of[SM_TIME_TEXT];
-    json_t *o = json_object(), *k = is_verified ? claims_json(claims) : json_object();
-    json_t *reasons = reasons_json(why, q->kind->platform);
-    json_object_set_new(o, "verified", json_boolean(is_verified));
-    put_text(o, "verdict", !q->is_judged ? "not judged" : e == SM_OK ? "accepted" : "refused");
+    json_t *o = json_object();
+    json_object_set_new(o, "verified", json_boolean(f->is_verified));
+    put_text(o, "verdict",
+             !q->is_judged        ? "not judged"
+             : f->verdict != NULL ? f->verdict
+             : e == SM_OK         ? "accepted"
+                                  : "refused");
     put_text(o, "kind", q->kind->name);
     sm_wall_text(q->now, as_of);
     put_text(o, "as_of", as_of);
     put_text(o, "root",
-             is_pinned ? "pinned" : "GIVEN BY --root: worth what you know of that file");
+             q->path[ROOT] == NULL ? "pinned"
+                                   : "GIVEN BY --root: worth what you know of that file");
     json_object_set_new(o, "nonce_compared", json_boolean(q->nonce.n > 0));
     if (q->is_judged) {
-        json_object_set_new(o, "measurement_compared", json_boolean(q->measurement.n > 0));
+        json_object_set_new(o, "measurement_compared", json_boolean(f->is_code_compared));
     }
+    if (f->by != NULL) {
+        put_text(o, "judged_by", f->by);
+    }
+    if (f->verdict != NULL) {
+        put_text(o, "manifest_signature",
+                 f->is_manifest_signed ? "by a root of this node's configuration"
+                                       : "not checked");
+    }
+    return o;
+}
+
+static json_t *checks_json(const struct attest_question *q, const struct finding *f)
+{
+    struct sm_reasons of_verify = f->is_verified ? (struct sm_reasons){0} : f->why;
+    json_t *all = json_array(), *policy = attest_checks_json(&f->checks, q->platform);
+    attest_steps_json(all, q->platform, f->is_verified, &of_verify);
+    json_array_extend(all, policy);
+    json_decref(policy);
+    return all;
+}
+
+static void print_answer(json_t *o, json_t *claims, json_t *reasons, json_t *checks)
+{
+    attest_print_object(o);
+    attest_print_object(claims);
+    if (checks != NULL) {
+        putchar('\n');
+        attest_print_checks(checks);
+    } else {
+        attest_print_reasons(reasons);
+    }
+}
+
+/* Print what came of it; e says whether it is good. */
+static enum sm_err answer(struct cli *c, const struct attest_question *q, enum what what,
+                          const struct finding *f, enum sm_err e)
+{
+    json_t *o = head_json(q, f, e);
+    json_t *claims = f->is_verified ? attest_claims_json(&f->claims) : json_object();
+    json_t *reasons = attest_reasons_json(&f->why, q->platform);
+    json_t *checks = what == EXPLAIN ? checks_json(q, f) : NULL;
     if (!c->json) {
-        print_object(o);
-        print_object(k);
-        print_reasons(reasons);
+        print_answer(o, claims, reasons, checks);
     }
     if (e != SM_OK) {
         put_text(o, "error", sm_err_name(e));
     }
     json_object_set_new(o, "exit", json_integer(cli_exit_code(e)));
-    json_object_set_new(o, "claims", k);
+    if (checks != NULL) {
+        struct attest_vector v = attest_vector_of(f->is_verified, f->is_code_compared,
+                                                  f->is_machine_compared, &f->why);
+        json_object_set_new(o, "checks", checks);
+        json_object_set_new(o, "trust_vector", attest_vector_json(&v));
+    }
+    json_object_set_new(o, "claims", claims);
     json_object_set_new(o, "reasons", reasons);
     if (c->json) {
         cli_json(o);
@@ -234,62 +327,40 @@ static enum sm_err answer(struct cli *c, const struct attest_question *q, enum s
     json_decref(o);
     return e == SM_OK ? e
                       : cli_fail(c, e, "the evidence is %s",
-                                 is_verified ? "refused by policy" : "not verified");
+                                 f->is_verified ? "refused by policy" : "not verified");
 }
 
-/* The default policy; any measurement is taken when none was asked for, and the answer says
- * so.  The nonce was compared before. */
-static enum sm_err judge(const struct attest_question *q, const struct sm_claims *claims,
-                         struct sm_reasons *why)
-{
-    static const uint8_t any[SM_REPORT_DATA];
-    struct sm_hw_policy p;
-    sm_hw_policy_default(&p);
-    p.is_report_data_any = true;
-    p.may_debug = q->may_debug;
-    p.measurements = (struct sm_values){
-        .v = &q->measurement, .n = q->measurement.n > 0, .is_any = q->measurement.n == 0};
-    return sm_hw_appraise(&p, claims, any, q->now, why);
-}
-
-static enum sm_err decide(struct cli *c, const struct attest_question *q)
-{
-    struct sm_claims claims = {0};
-    struct sm_reasons why = {0};
-    enum sm_err e = q->kind->verify(q, &claims, &why);
-    if (e == SM_E_NOMEM) {
-        return e;
-    }
-    if (e != SM_OK) {
-        if (why.n == 0) {
-            sm_reasons_add(&why, SM_REASON_GRAMMAR, "evidence", sm_err_words(e), "well-formed");
-        }
-        return answer(c, q, SM_E_CRYPTO, NULL, &why); /* whatever it was: the reasons say */
-    }
-    e = q->is_judged ? judge(q, &claims, &why) : SM_OK;
-    return answer(c, q, e, &claims, &why);
-}
-
-static enum sm_err run(struct cli *c, const char *command, bool is_judged, int argc,
+static enum sm_err run(struct cli *c, const char *command, enum what what, int argc,
                        char **argv)
 {
-    struct attest_question q = {.is_judged = is_judged};
-    enum sm_err e = question_read(c, command, argc, argv, &q);
+    struct attest_question q = {.is_judged = what != SHOW, .platform = SM_PLATFORMS};
+    struct judge_by by = {0};
+    struct finding *f = calloc(1, sizeof *f);
+    enum sm_err e =
+        f != NULL ? question_read(c, command, what, argc, argv, &q, &by) : SM_E_NOMEM;
     if (e == SM_OK) {
-        e = decide(c, &q);
+        e = decide(c, &q, &by, f);
+        e = c->is_told ? e : answer(c, &q, what, f, e);
     }
     for (size_t i = 0; i < INPUTS; i++) {
         sm_buf_done(&q.file[i]);
     }
+    sm_buf_done(&q.envelope_file);
+    free(f);
     return e;
 }
 
 enum sm_err cmd_attest_verify(struct cli *c, int argc, char **argv)
 {
-    return run(c, "attest verify", true, argc, argv);
+    return run(c, "attest verify", VERIFY, argc, argv);
 }
 
 enum sm_err cmd_attest_show(struct cli *c, int argc, char **argv)
 {
-    return run(c, "attest show", false, argc, argv);
+    return run(c, "attest show", SHOW, argc, argv);
+}
+
+enum sm_err cmd_attest_explain(struct cli *c, int argc, char **argv)
+{
+    return run(c, "attest explain", EXPLAIN, argc, argv);
 }

@@ -3,9 +3,12 @@
 
 #include "attest/azure.h"
 #include "attest/dcap.h"
+#include "attest/dev.h"
+#include "attest/hardware.h"
 #include "attest/nitro.h"
 #include "attest/snp.h"
 #include "attest/tpm.h"
+#include "os/file.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -192,3 +195,62 @@ const struct attest_kind attest_kinds[] = {
     {"nitro", SM_PLATFORM_NITRO, B(DOC), B(ROOT), nitro},
 };
 const size_t attest_kinds_n = SM_COUNT(attest_kinds);
+
+/* -- envelopes -------------------------------------------------------------------------------
+ */
+
+/* Which platform an envelope is of: the part that no other has. */
+static uint8_t platform_of(const struct sm_envelope *e)
+{
+    static const struct {
+        enum sm_part part;
+        uint8_t platform;
+    } marks[] = {{SM_PART_HCL_REPORT, SM_PLATFORM_SNP_VTPM},
+                 {SM_PART_SNP_REPORT, SM_PLATFORM_SNP},
+                 {SM_PART_NITRO, SM_PLATFORM_NITRO},
+                 {SM_PART_TPM_QUOTE, SM_PLATFORM_TPM},
+                 {SM_PART_DEV, SM_PLATFORM_SOFTWARE}};
+    struct sm_view quote = e->part[SM_PART_DCAP_QUOTE];
+    if (quote.n >= 8) {
+        return sm_le32(quote.p + 4) == 0 ? SM_PLATFORM_SGX : SM_PLATFORM_TDX; /* TEE type */
+    }
+    for (size_t i = 0; i < SM_COUNT(marks); i++) {
+        if (e->part[marks[i].part].n > 0) {
+            return marks[i].platform;
+        }
+    }
+    return SM_PLATFORMS;
+}
+
+enum sm_err attest_envelope_read(struct cli *c, struct attest_question *q)
+{
+    const char *path = q->envelope_path;
+    enum sm_err e = sm_file_read(path, &q->envelope_file);
+    if (e != SM_OK) {
+        return cli_fail(c, e, "cannot read %s: %s", path, sm_err_words(e));
+    }
+    e = sm_envelope_read(sm_buf_view(&q->envelope_file), &q->envelope);
+    if (e != SM_OK) {
+        return cli_fail(c, e, "%s is no envelope of evidence: %s", path, sm_err_words(e));
+    }
+    q->platform = platform_of(&q->envelope);
+    return SM_OK;
+}
+
+/* An epoch's signature over one session is not looked at: that session is not here. */
+static enum sm_err envelope(const struct attest_question *q, struct sm_claims *out,
+                            struct sm_reasons *why)
+{
+    struct sm_envelope e = q->envelope;
+    e.part[SM_PART_EPOCH] = (struct sm_view){0};
+    if (q->platform >= SM_PLATFORMS || q->platform == SM_PLATFORM_SOFTWARE) {
+        sm_reasons_add(why, SM_REASON_PLATFORM, "platform", sm_platform_name(q->platform),
+                       "hardware: the key of software is known to its peers only");
+        return SM_E_REFUSED;
+    }
+    SM_TRY(sm_hw_evidence_verify(&q->trust, q->now, q->platform, &e, out, why));
+    return same_nonce(q, sm_view_of(out->report_data, out->report_data_n), why);
+}
+
+const struct attest_kind attest_envelope_kind = {"envelope", SM_PLATFORMS, 0, B(ROOT),
+                                                 envelope};

@@ -4,6 +4,23 @@
 #include <assert.h>
 #include <string.h>
 
+#define FILES_OF_EVIDENCE                                                                      \
+    "  --report FILE       snp: the report; azure: the HCL report\n"                           \
+    "  --vek FILE          snp, azure: certificate of the signing key, VCEK or VLEK\n"         \
+    "  --quote FILE        tdx, sgx: the quote; tpm, azure: TPMS_ATTEST\n"                     \
+    "  --sig FILE          tpm, azure: the signature of the quote\n"                           \
+    "  --doc FILE          nitro: the document\n"                                              \
+    "  --chain FILE        certificates above: ASK; TCB signing; AK and up (tpm)\n"            \
+    "  --crl FILE          snp, azure: AMD's revocation list, if there is one\n"               \
+    "  --tcb-info FILE, --qe-identity FILE    tdx, sgx: answers of Intel's service\n"          \
+    "  --pck-crl FILE, --root-crl FILE        tdx, sgx: revocation lists\n"                    \
+    "  --ak FILE           tpm: the public area of the key, TPMT_PUBLIC\n"                     \
+    "  --pcrs FILE         tpm, azure: lines of 'index hexadecimal'\n"                         \
+    "  --event-log FILE    tpm: the log that explains them, if there is one\n"                 \
+    "  --root FILE         believe this root: needed for tpm, for tests elsewhere\n"           \
+    "  --as-of TIME        Unix seconds, 2026-01-31 or 2026-01-31T12:00:00Z (now)\n"           \
+    "  --nonce HEX         what it must have been made for\n"
+
 const struct cli_command cli_commands[] = {
     {"dev up", "[--nodes N]", "start a local mesh to try things on",
      "examples:\n"
@@ -77,22 +94,7 @@ const struct cli_command cli_commands[] = {
      "claims and judges them by the default policy.  A refusal gives every reason.  Nothing "
      "is\n"
      "fetched.  A file has at most 1 MiB.  Ends with 7 when it is not verified, 4 when only\n"
-     "the policy refuses it.\n\n"
-     "  --report FILE       snp: the report; azure: the HCL report\n"
-     "  --vek FILE          snp, azure: certificate of the signing key, VCEK or VLEK\n"
-     "  --quote FILE        tdx, sgx: the quote; tpm, azure: TPMS_ATTEST\n"
-     "  --sig FILE          tpm, azure: the signature of the quote\n"
-     "  --doc FILE          nitro: the document\n"
-     "  --chain FILE        certificates above: ASK; TCB signing; AK and up (tpm)\n"
-     "  --crl FILE          snp, azure: AMD's revocation list, if there is one\n"
-     "  --tcb-info FILE, --qe-identity FILE    tdx, sgx: answers of Intel's service\n"
-     "  --pck-crl FILE, --root-crl FILE        tdx, sgx: revocation lists\n"
-     "  --ak FILE           tpm: the public area of the key, TPMT_PUBLIC\n"
-     "  --pcrs FILE         tpm, azure: lines of 'index hexadecimal'\n"
-     "  --event-log FILE    tpm: the log that explains them, if there is one\n"
-     "  --root FILE         believe this root: needed for tpm, for tests elsewhere\n"
-     "  --as-of TIME        Unix seconds, 2026-01-31 or 2026-01-31T12:00:00Z (now)\n"
-     "  --nonce HEX         what it must have been made for\n"
+     "the policy refuses it.\n\n" FILES_OF_EVIDENCE
      "  --measurement HEX   what it must have launched (any, and the answer says so)\n"
      "  --allow-debug       take debugging\n",
      cmd_attest_verify},
@@ -114,6 +116,35 @@ const struct cli_command cli_commands[] = {
      "  --as-of TIME        Unix seconds, 2026-01-31 or 2026-01-31T12:00:00Z (now)\n"
      "  --nonce HEX         what it must have been made for\n",
      cmd_attest_show},
+    {"attest explain", "FILE | KIND --FILE...",
+     "say what was checked in evidence, what passed, and what would mend the rest",
+     "examples:\n"
+     "  seemesh attest explain collected.cmw\n"
+     "  seemesh attest explain snp --report report.bin --vek vcek.der --chain ask.pem \\\n"
+     "          --policy manifest.ini --as-of 2026-04-01\n\n"
+     "FILE is an envelope, as nodes show it to each other and as 'attest collect' writes it; "
+     "or\n"
+     "the parts are given as to 'attest verify'.  Judged by the default policy, or by a\n"
+     "manifest.  --json adds the verdict in the numbers of AR4SI.  Ends as 'attest "
+     "verify'.\n\n" FILES_OF_EVIDENCE
+     "  --measurement HEX   what it must have launched (any, and the answer says so)\n"
+     "  --allow-debug       take debugging\n"
+     "  --manifest FILE     judge by this signed manifest\n"
+     "  --policy FILE       judge by this manifest as text\n",
+     cmd_attest_explain},
+    {"attest diff", "A B", "say what differs between two pieces of evidence",
+     "examples:\n"
+     "  seemesh attest diff good.cmw bad.cmw\n"
+     "  seemesh attest diff yesterday.json n4\n\n"
+     "Each is an envelope in a file, the JSON of 'attest show', or a node.  Only what is\n"
+     "verified is compared: field by field, with what a policy would say of it.  Of TPMs with\n"
+     "event logs the first event that differs is named for each register.\n\n"
+     "  --as-of TIME    verify files as of then (now)\n",
+     cmd_attest_diff},
+    {"attest reasons", "", "list why evidence is refused, and what would mend it",
+     "  --platform NAME    what mends it there: snp, tdx, tpm, sgx, nitro, snp-vtpm,\n"
+     "                     tdx-vtpm or software\n",
+     cmd_attest_reasons},
     {"nodes", "", "list the nodes of the mesh as this node sees them", NULL, cmd_nodes},
     {"route", "NODE", "show the paths to a node and what each hop costs",
      "NODE is an owner, or the beginning of a node id.\n", cmd_route},

@@ -15,6 +15,9 @@ run: --on --split --units --reduce --arg --reduce-arg --sees --time --receipts -
 verify:
 attest verify: --report --vek --quote --sig --doc --chain --crl --tcb-info --qe-identity --pck-crl --root-crl --ak --pcrs --event-log --root --as-of --nonce --measurement --allow-debug
 attest show: --report --vek --quote --sig --doc --chain --crl --tcb-info --qe-identity --pck-crl --root-crl --ak --pcrs --event-log --root --as-of --nonce
+attest explain: --report --vek --quote --sig --doc --chain --crl --tcb-info --qe-identity --pck-crl --root-crl --ak --pcrs --event-log --root --as-of --nonce --measurement --allow-debug --manifest --policy
+attest diff: --as-of
+attest reasons: --platform
 nodes:
 route:
 trust:
@@ -76,10 +79,10 @@ _seemesh() {
             fi
             case $command in
             get | rm) mapfile -t COMPREPLY < <(compgen -W "$(_seemesh_objects "$home") -" -- "$cur") ;;
-            'attest verify' | 'attest show')
+            'attest verify' | 'attest show' | 'attest explain')
                 mapfile -t COMPREPLY < <(compgen -W 'snp azure tdx sgx tpm nitro' -- "$cur")
                 ;;
-            put | run | verify) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+            put | run | verify | 'attest diff') mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
             esac
             return
         fi
