@@ -31,6 +31,8 @@ const struct cli_command cli_commands[] = {
      "endorses them is a file: this proves nothing to a stranger.\n\n"
      "  --nodes N      1 to 64 (7)\n"
      "  --see-slots N  SEE instances a node runs at a time (2)\n"
+     "  --tpm N        N of the nodes have a TPM each: a software one, swtpm, which proves no\n"
+     "                 more, but all that a node with a real TPM does is done (0)\n"
      "  --dir DIR      where to keep it (~/.seemesh-dev)\n",
      cmd_dev_up},
     {"dev down", "", "stop that mesh",
@@ -41,7 +43,15 @@ const struct cli_command cli_commands[] = {
      "example:\n"
      "  seemesh --home ~/node1 init --dev-root ~/root --listen 10.0.0.5:7411 \\\n"
      "          --peers 10.0.0.6:7411\n\n"
+     "  seemesh --home ~/node2 init --dev-root ~/root --tpm auto --tpm-ca makers.pem\n\n"
      "  --dev-root DIR   the development root; made when it is not there\n"
+     "  --tpm TCTI       the node's platform is this TPM: device:/dev/tpmrm0 (auto), or\n"
+     "                   swtpm:path=SOCKET.  Its key is sealed to the TPM's registers.\n"
+     "  --tpm-ca FILE    PEM: certificates of TPM makers, to check the TPM by\n"
+     "  --pcrs LIST      which registers (0,2,4,7)\n"
+     "  --root KEY       with --tpm, in place of --dev-root: who will endorse the node, as in\n"
+     "                   root.pub; see 'seemesh help tpm request'\n"
+     "  --environment dev|prod    with --root (dev)\n"
      "  --name, --mesh, --owner NAME\n"
      "  --listen ADDR:PORT, --peers ADDR:PORT,...\n",
      cmd_init},
@@ -145,6 +155,30 @@ const struct cli_command cli_commands[] = {
      "  --platform NAME    what mends it there: snp, tdx, tpm, sgx, nitro, snp-vtpm,\n"
      "                     tdx-vtpm or software\n",
      cmd_attest_reasons},
+    {"tpm show", "", "say what this machine's TPM is, and its registers",
+     "  --tpm TCTI       device:/dev/tpmrm0 (auto), or swtpm:path=SOCKET\n", cmd_tpm_show},
+    {"tpm request", "-o FILE", "ask for the endorsement of this node by its TPM",
+     "Writes a question for who holds the mesh's root.  The answer can be read by this TPM\n"
+     "only.  Stop the node before: a TPM without resource manager has one client.\n\n"
+     "  -o FILE          where to write it\n"
+     "  --renew          make the node's key anew, sealed to the registers of this boot: "
+     "after\n"
+     "                   a change of firmware or boot loader.  The node's id stays.\n"
+     "  --pcrs LIST      with --renew: to other registers\n",
+     cmd_tpm_request},
+    {"tpm endorse", "REQUEST", "answer such a request, with the root",
+     "example:\n"
+     "  seemesh tpm endorse node7.request --root-dir ~/root --tpm-ca makers.pem -o "
+     "node7.answer\n\n"
+     "Checks the TPM's endorsement key up to its maker's certificate, the quote and the key;\n"
+     "prints platform and measurement, which a manifest may list.  The mesh is that of\n"
+     "--home's configuration.\n\n"
+     "  --root-dir DIR   where root.key is\n"
+     "  --tpm-ca FILE    PEM: certificates of the makers that are believed, and those between\n"
+     "  -o FILE          the answer\n",
+     cmd_tpm_endorse},
+    {"tpm accept", "ANSWER", "open the answer in the TPM and keep the endorsement", NULL,
+     cmd_tpm_accept},
     {"nodes", "", "list the nodes of the mesh as this node sees them", NULL, cmd_nodes},
     {"route", "NODE", "show the paths to a node and what each hop costs",
      "NODE is an owner, or the beginning of a node id.\n", cmd_route},

@@ -10,11 +10,13 @@
  * at least two disjoint paths. */
 #include "base/map.h"
 #include "cli/commands.h"
+#include "cli/dev_tpm.h"
 #include "cli/programs.h"
 #include "os/child.h"
 #include "os/clock.h"
 #include "os/secretmem.h"
 #include "proc/init.h"
+#include "proc/tpm_init.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -36,7 +38,7 @@ enum {
 struct dev {
     struct cli *c;
     char dir[SM_PATH], root[SM_PATH];
-    uint64_t nodes;
+    uint64_t nodes, tpms; /* the first `tpms` nodes have a software TPM */
     struct cli_programs programs;
     pid_t pids[NODES_MAX];
 };
@@ -99,6 +101,41 @@ static void choose_peers(const struct dev *d, uint64_t i, struct sm_config *cfg)
     }
 }
 
+static enum sm_err make_on_tpm(struct dev *d, struct sm_config *cfg)
+{
+    char ca[SM_PATH], makers[SM_PATH], why[SM_TPM_ENROL_WHY];
+    struct sm_tpm_init how = {.pcr_mask = DEV_TPM_PCRS, .root_dir = d->root, .makers = makers};
+    struct sm_node_id id;
+    SM_TRY(sm_path_join(d->dir, "tpm-ca", ca));
+    SM_TRY(sm_path_join(ca, "makers.pem", makers));
+    SM_TRY(dev_tpm_device(cfg->node.home, cfg->platform.device));
+    enum sm_err e = dev_tpm_make(cfg->node.home, ca, why);
+    e = e == SM_OK ? sm_tpm_node_init(cfg, &how, &id, why) : e;
+    return e == SM_OK ? e : cli_fail(d->c, e, "%s", why);
+}
+
+/* One that was made before is switched on again: a boot as it was. */
+static enum sm_err start_tpm(struct dev *d, uint64_t i)
+{
+    char home[SM_PATH], why[DEV_TPM_WHY];
+    SM_TRY(node_home(d, i, home));
+    if (!dev_tpm_is_made(home)) {
+        return SM_OK;
+    }
+    enum sm_err e = dev_tpm_start(home, why);
+    return e == SM_OK ? e : cli_fail(d->c, e, "%s", why);
+}
+
+static void stop_tpms(const struct dev *d)
+{
+    for (uint64_t i = 0; i < d->nodes; i++) {
+        char home[SM_PATH];
+        if (node_home(d, i, home) == SM_OK) {
+            dev_tpm_stop(home);
+        }
+    }
+}
+
 static enum sm_err make_node(struct dev *d, uint64_t i, uint64_t slots)
 {
     char home[SM_PATH], conf[SM_PATH];
@@ -107,7 +144,7 @@ static enum sm_err make_node(struct dev *d, uint64_t i, uint64_t slots)
     SM_TRY(node_home(d, i, home));
     SM_TRY(sm_path_join(home, "seemesh.conf", conf));
     if (sm_file_exists(conf)) {
-        return SM_OK; /* an earlier mesh in this folder goes on */
+        return start_tpm(d, i); /* an earlier mesh in this folder goes on */
     }
     SM_TRY(sm_config_defaults(home, &cfg));
     snprintf(cfg.node.name, sizeof cfg.node.name, "n%" PRIu64, i + 1);
@@ -118,6 +155,9 @@ static enum sm_err make_node(struct dev *d, uint64_t i, uint64_t slots)
     cfg.listen.tcp[0] = address_of(d, i);
     cfg.see.slots = (uint32_t)slots;
     choose_peers(d, i, &cfg);
+    if (i < d->tpms) {
+        return make_on_tpm(d, &cfg);
+    }
     enum sm_err e = sm_node_init(&cfg, d->root, &id);
     return e == SM_E_EXISTS ? SM_OK : e;
 }
@@ -289,18 +329,21 @@ static enum sm_err make_and_start(struct dev *d, uint64_t slots)
     }
     if (e == SM_OK) {
         e = write_pids(d);
+    } else {
+        stop_tpms(d);
     }
-    return e != SM_OK
+    return e != SM_OK && !d->c->is_told
                ? cli_fail(d->c, e, "cannot make the mesh in %s: %s", d->dir, sm_err_words(e))
-               : SM_OK;
+               : e;
 }
 
 enum sm_err cmd_dev_up(struct cli *c, int argc, char **argv)
 {
     const char *dir = NULL;
-    uint64_t nodes = 7, slots = 2;
+    uint64_t nodes = 7, slots = 2, tpms = 0;
     const struct cli_option opt[] = {{.name = "--nodes", .value = "N", .number = &nodes},
                                      {.name = "--see-slots", .value = "N", .number = &slots},
+                                     {.name = "--tpm", .value = "N", .number = &tpms},
                                      {.name = "--dir", .value = "DIR", .text = &dir}};
     struct dev d = {.c = c};
     SM_TRY(cli_parse(c, cli_command_named("dev up"), opt, SM_COUNT(opt), argc, argv, &argc));
@@ -311,6 +354,7 @@ enum sm_err cmd_dev_up(struct cli *c, int argc, char **argv)
     SM_TRY(dev_dir(c, dir, &d));
     SM_TRY(any_is_up(&d));
     d.nodes = nodes;
+    d.tpms = tpms;
     SM_TRY(cli_programs(c, &d.programs));
     SM_TRY(make_and_start(&d, slots));
     SM_TRY(wait_up(&d));
@@ -360,6 +404,7 @@ enum sm_err cmd_dev_down(struct cli *c, int argc, char **argv)
             kill(-d.pids[i], SIGKILL);
         }
     }
+    stop_tpms(&d);
     cli_say(c, "stopped %u nodes\n", stopped);
     if (c->json) {
         cli_json(json_pack("{s:i, s:i}", "stopped", (int)stopped, "killed", (int)alive));

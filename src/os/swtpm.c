@@ -3,15 +3,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#define TEXT 2048u
-#define ARG  (SM_PATH + 64u)
+#define TEXT    2048u
+#define STOP_MS 5000 /* it writes its state and goes */
+#define ARG     (SM_PATH + 64u)
 
 /* Its path, or false. */
 static bool find(const char *name, char out[static SM_PATH])
@@ -135,12 +140,13 @@ static enum sm_err listen_at(const char *dir, const char *name, int *out)
 static enum sm_err spawn(const char *dir, const struct sm_fd_map fds[static 2],
                          bool die_with_parent, struct sm_child *out)
 {
-    char path[SM_PATH], state[ARG], log[ARG];
+    char path[SM_PATH], state[ARG], log[ARG], pid[ARG];
     if (!find("swtpm", path)) {
         return SM_E_UNSUPPORTED;
     }
     (void)snprintf(state, sizeof state, "dir=%s/state", dir);
     (void)snprintf(log, sizeof log, "file=%s/log", dir);
+    (void)snprintf(pid, sizeof pid, "file=%s/pid", dir);
     const char *const argv[] = {path,
                                 "socket",
                                 "--tpm2",
@@ -148,6 +154,8 @@ static enum sm_err spawn(const char *dir, const struct sm_fd_map fds[static 2],
                                 state,
                                 "--log",
                                 log,
+                                "--pid",
+                                pid,
                                 "--server",
                                 "type=unixio,fd=3",
                                 "--ctrl",
@@ -180,4 +188,37 @@ enum sm_err sm_swtpm_start(const char *dir, bool die_with_parent, struct sm_chil
         (void)close(control);
     }
     return e;
+}
+
+/* -- stopping ---------------------------------------------------------------------------- */
+
+/* Process ids are used again: is this one ours? */
+static bool is_swtpm_of(const char *dir, long pid)
+{
+    SM_CLEANUP(sm_buf_done) struct sm_buf line = SM_BUF(16384);
+    char path[64], state[ARG];
+    (void)snprintf(path, sizeof path, "/proc/%ld/cmdline", pid);
+    (void)snprintf(state, sizeof state, "dir=%s/state", dir);
+    return pid > 1 && sm_file_read(path, &line) == SM_OK &&
+           memmem(line.p, line.n, state, strlen(state) + 1) != NULL;
+}
+
+void sm_swtpm_stop(const char *dir)
+{
+    SM_CLEANUP(sm_buf_done) struct sm_buf text = SM_BUF(64);
+    char path[SM_PATH];
+    if (sm_path_join(dir, "pid", path) != SM_OK || sm_file_read(path, &text) != SM_OK ||
+        sm_buf_add(&text, "", 1) != SM_OK) {
+        return;
+    }
+    long pid = strtol((const char *)text.p, NULL, 10);
+    int pidfd = pid > 1 ? (int)syscall(SYS_pidfd_open, (pid_t)pid, 0) : -1;
+    if (pidfd >= 0 && is_swtpm_of(dir, pid)) {
+        struct pollfd gone = {.fd = pidfd, .events = POLLIN};
+        (void)kill((pid_t)pid, SIGTERM);
+        (void)poll(&gone, 1, STOP_MS);
+    }
+    if (pidfd >= 0) {
+        (void)close(pidfd);
+    }
 }

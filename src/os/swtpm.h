@@ -22,5 +22,8 @@ bool sm_swtpm_is_installed(void);
 /* Make the TPM with its EK certificate.  `ca_dir` is made too when it is not there. */
 enum sm_err sm_swtpm_make(const char *dir, const char *ca_dir) SM_MUST;
 
-/* Switch it on, with its registers reset.  Kill the child to switch it off. */
+/* Switch it on, with its registers reset.  Kill the child to switch it off, or: */
 enum sm_err sm_swtpm_start(const char *dir, bool die_with_parent, struct sm_child *out) SM_MUST;
+
+/* Switch off the one that was started last in this folder, if it still runs. */
+void sm_swtpm_stop(const char *dir);

@@ -645,6 +645,13 @@ const char *sm_log_level_name(enum sm_log_level level)
     return (unsigned)level <= SM_LOG_DEBUG ? levels[level].name : "?";
 }
 
+enum sm_err sm_config_create(const struct sm_config *c, const char *path)
+{
+    SM_CLEANUP(sm_buf_done) struct sm_buf text = SM_BUF(SM_CONFIG_BYTES);
+    SM_TRY(sm_config_print(c, &text));
+    return sm_file_create(path, 0600, sm_buf_view(&text));
+}
+
 enum sm_err sm_config_anchor(const struct sm_config *c, struct sm_anchor *out)
 {
     uint8_t roots[SM_ANCHOR_ROOTS_MAX][32];

@@ -102,6 +102,8 @@ enum sm_err sm_config_load(const char *path, const char *home, struct sm_config 
                            struct sm_config_problem *why) SM_MUST;
 /* Append the canonical form. */
 enum sm_err sm_config_print(const struct sm_config *c, struct sm_buf *out) SM_MUST;
+/* Write it to a new file, for its owner alone. */
+enum sm_err sm_config_create(const struct sm_config *c, const char *path) SM_MUST;
 
 /* Defaults everywhere, and the paths that follow from home: a start for sm_node_init(). */
 enum sm_err sm_config_defaults(const char *home, struct sm_config *out) SM_MUST;

@@ -83,13 +83,6 @@ static enum sm_err make_key(const struct sm_anchor *anchor, const struct sm_sign
     return e;
 }
 
-static enum sm_err write_config(const struct sm_config *c, const char *path)
-{
-    SM_CLEANUP(sm_buf_done) struct sm_buf text = SM_BUF(SM_CONFIG_BYTES);
-    SM_TRY(sm_config_print(c, &text));
-    return sm_file_create(path, 0600, sm_buf_view(&text));
-}
-
 static enum sm_err make_home(const struct sm_config *c, const struct sm_sign_pair *root,
                              struct sm_node_id *out)
 {
@@ -108,7 +101,7 @@ static enum sm_err make_home(const struct sm_config *c, const struct sm_sign_pai
     struct sm_node_id node_id = id.node_id;
     sm_identity_done(&id);
     SM_TRY(sm_path_join(c->node.home, "seemesh.conf", path));
-    SM_TRY(write_config(c, path));
+    SM_TRY(sm_config_create(c, path));
     *out = node_id;
     return SM_OK;
 }

@@ -139,6 +139,10 @@ static enum sm_err collect(struct keys *k, const struct sm_binding *b, struct sm
     char why[SM_PROVIDER_WHY];
     sm_binding_report_data(b, rd);
     enum sm_err e = sm_evidence_provider_collect(&k->provider, rd, w, why);
+    if (e == SM_OK && why[0] != '\0') {
+        sm_child_log(k->self, SM_LOG_WARN, "evidence", "platform=%s what=\"%s\"",
+                     k->provider.kind->name, why);
+    }
     if (e != SM_OK) {
         sm_child_log(k->self, SM_LOG_WARN, "no-evidence", "platform=%s why=\"%s\"",
                      k->provider.kind->name, why);

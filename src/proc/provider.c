@@ -103,6 +103,7 @@ enum sm_err sm_evidence_provider_collect(const struct sm_evidence_provider *p,
                                          const uint8_t report_data[static SM_REPORT_DATA],
                                          struct sm_wr *w, char why[static SM_PROVIDER_WHY])
 {
+    why[0] = '\0';
     return p->kind->collect(p->state, report_data, w, why);
 }
 

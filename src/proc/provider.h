@@ -67,7 +67,7 @@ struct sm_evidence_provider {
 enum sm_err sm_evidence_provider_start(uint8_t platform, const struct sm_provider_env *env,
                                        struct sm_evidence_provider *out,
                                        char why[static SM_PROVIDER_WHY]) SM_MUST;
-/* Appends an envelope to w. */
+/* Appends an envelope to w.  When OK, why is empty, or a remark that the log should have. */
 enum sm_err sm_evidence_provider_collect(const struct sm_evidence_provider *p,
                                          const uint8_t report_data[static SM_REPORT_DATA],
                                          struct sm_wr *w,

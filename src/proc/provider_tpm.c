@@ -20,6 +20,7 @@ _Static_assert(SM_TPMDEV_EXTRA == SM_REPORT_DATA_HASH, "extraData is the hash");
 struct tpm {
     struct sm_tpmdev *dev;
     uint32_t mask;
+    struct sm_tpmdev_pcrs sealed_to;
     struct sm_buf log;
 };
 
@@ -49,7 +50,7 @@ static enum sm_err read_key_file(const char *dir, const char *name, struct sm_bu
     return e == SM_OK ? e : sm_provider_because(e, why, "%s: %s", path, sm_err_words(e));
 }
 
-static enum sm_err read_registers(const char *dir, uint32_t *out,
+static enum sm_err read_registers(const char *dir, struct sm_tpmdev_pcrs *out,
                                   char why[static SM_PROVIDER_WHY])
 {
     SM_CLEANUP(sm_buf_done) struct sm_buf b = SM_BUF(SM_SEALED_MAX);
@@ -59,7 +60,7 @@ static enum sm_err read_registers(const char *dir, uint32_t *out,
     if (e != SM_OK) {
         return sm_provider_because(e, why, "%s/%s: %s", dir, SM_SEALED_FILE, sm_err_words(e));
     }
-    *out = s.pcrs.mask;
+    *out = s.pcrs;
     return SM_OK;
 }
 
@@ -86,7 +87,8 @@ static enum sm_err start_with(struct tpm *s, const struct sm_provider_env *env,
                               char why[static SM_PROVIDER_WHY])
 {
     char tpm_why[SM_TPMDEV_WHY];
-    SM_TRY(read_registers(env->dir, &s->mask, why));
+    SM_TRY(read_registers(env->dir, &s->sealed_to, why));
+    s->mask = s->sealed_to.mask;
     enum sm_err e = sm_tpmdev_open(sm_tpm_tcti(env->device), &s->dev, tpm_why);
     if (e != SM_OK) {
         return sm_provider_because(e, why, "%s", tpm_why);
@@ -147,6 +149,17 @@ static enum sm_err write_envelope(struct tpm *s, const struct quoted *q, struct 
     return sm_envelope_write(&e, w);
 }
 
+/* Peers will refuse it; here is which register it was. */
+static void remark(const struct tpm *s, const struct sm_tpmdev_pcrs *now,
+                   char why[static SM_PROVIDER_WHY])
+{
+    char text[160];
+    sm_pcrs_changed(&s->sealed_to, now, text, sizeof text);
+    if (text[0] != '\0') {
+        (void)sm_provider_because(SM_OK, why, "%s: not the boot that was endorsed", text);
+    }
+}
+
 static enum sm_err collect(void *state, const uint8_t report_data[static SM_REPORT_DATA],
                            struct sm_wr *w, char why[static SM_PROVIDER_WHY])
 {
@@ -159,6 +172,9 @@ static enum sm_err collect(void *state, const uint8_t report_data[static SM_REPO
         e = quote_once(s, extra, &q);
     }
     e = e == SM_OK ? write_envelope(s, &q, w) : e;
+    if (e == SM_OK) {
+        remark(s, &q.pcrs, why);
+    }
     sm_buf_done(&q.quote);
     sm_buf_done(&q.sig);
     return e == SM_OK

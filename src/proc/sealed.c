@@ -151,27 +151,23 @@ enum sm_err sm_sealed_make(struct sm_tpmdev *t, uint32_t mask, const struct sm_s
 
 /* -- opening ----------------------------------------------------------------------------- */
 
-/* "PCR 7 was 0123... and is 4567...". */
-static size_t name_changed(const struct sm_tpmdev_pcrs *was, const struct sm_tpmdev_pcrs *is,
-                           char *out, size_t cap)
+void sm_pcrs_changed(const struct sm_tpmdev_pcrs *was, const struct sm_tpmdev_pcrs *is,
+                     char *out, size_t cap)
 {
     size_t at = 0;
-    for (unsigned i = 0; i < SM_TPMDEV_PCRS; i++) {
+    out[0] = '\0';
+    for (unsigned i = 0; i < SM_TPMDEV_PCRS && at < cap; i++) {
+        char a[17], b[17];
         if ((was->mask >> i & 1) == 0 ||
             memcmp(was->value[i], is->value[i], SM_TPMDEV_HASH) == 0) {
             continue;
         }
-        char a[17], b[17];
         sm_hex(was->value[i], 8, a);
         sm_hex(is->value[i], 8, b);
         int n = snprintf(out + at, cap - at, "%sPCR %u was %s.. and is %s..",
                          at == 0 ? "" : ", ", i, a, b);
         at += n > 0 ? (size_t)n : 0;
-        if (at >= cap) {
-            return cap - 1;
-        }
     }
-    return at;
 }
 
 /* What changed, and what to do. */
@@ -180,9 +176,12 @@ static void explain(struct sm_tpmdev *t, const struct sm_sealed *s,
 {
     struct sm_tpmdev_pcrs is;
     char text[160];
-    if (sm_tpmdev_pcrs(t, s->pcrs.mask, &is) != SM_OK ||
-        name_changed(&s->pcrs, &is, text, sizeof text) == 0) {
+    if (sm_tpmdev_pcrs(t, s->pcrs.mask, &is) != SM_OK) {
         return; /* the TPM's own words stand */
+    }
+    sm_pcrs_changed(&s->pcrs, &is, text, sizeof text);
+    if (text[0] == '\0') {
+        return;
     }
     (void)snprintf(why, SM_TPMDEV_WHY,
                    "%s: this is another boot than the key is sealed to. If you changed it: "

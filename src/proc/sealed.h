@@ -33,6 +33,11 @@ enum sm_err sm_sealed_read(struct sm_view bytes, struct sm_sealed *out) SM_MUST;
 enum sm_err sm_sealed_make(struct sm_tpmdev *t, uint32_t mask, const struct sm_secret32 *seed,
                            struct sm_buf *out, char why[static SM_TPMDEV_WHY]) SM_MUST;
 
+/* "PCR 7 was 01234567.. and is 89abcdef..", for each register in was->mask that differs; cut to
+ * fit, empty when none does. */
+void sm_pcrs_changed(const struct sm_tpmdev_pcrs *was, const struct sm_tpmdev_pcrs *is,
+                     char *out, size_t cap);
+
 /* out should be in secret memory. */
 enum sm_err sm_sealed_open(struct sm_tpmdev *t, const struct sm_sealed *s,
                            struct sm_secret32 *out, char why[static SM_TPMDEV_WHY]) SM_MUST;
