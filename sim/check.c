@@ -163,16 +163,29 @@ static void compare_links(struct sim_world *w, struct sim_machine *m, struct sm_
     }
 }
 
+unsigned sim_staying(const struct sim_world *w)
+{
+    unsigned n = 0;
+    for (uint32_t i = 0; i < w->opts.nodes; i++) {
+        n += !sim_is_revoked(&w->machines[i]);
+    }
+    return n;
+}
+
 /* Name one node that does not reach another, for the one line of a failure. */
 static bool all_reach_all(struct sim_world *w)
 {
+    unsigned wanted = w->booted_at.ns == 0 ? w->opts.nodes : sim_staying(w);
     for (uint32_t i = 0; i < w->opts.nodes; i++) {
         struct sim_machine *m = &w->machines[i];
+        if (w->booted_at.ns > 0 && sim_is_revoked(m)) {
+            continue;
+        }
         if (m->node == NULL) {
             return false;
         }
         struct sm_route *r = sm_node_route(m->node);
-        if (sm_route_count(r) < w->opts.nodes) {
+        if (sm_route_count(r) < wanted) {
             (void)snprintf(w->unreached, sizeof w->unreached, "node %u knows %zu nodes", i,
                            sm_route_count(r));
             return false;
@@ -191,7 +204,7 @@ static bool all_reach_all(struct sim_world *w)
                                to != NULL ? to->i : UINT32_MAX);
             }
         }
-        if (reached < w->opts.nodes) {
+        if (reached < wanted) {
             return false;
         }
     }
@@ -249,9 +262,9 @@ void sim_check_end(struct sim_world *w)
         sim_trouble(w, SIM_LIVENESS, "%llu s after the faults %s",
                     (unsigned long long)(w->opts.quiet.ns / 1000000000u), w->unreached);
     }
-    if (w->stats.final_finds_ok < w->opts.nodes) {
+    if (w->stats.final_finds_ok < sim_staying(w)) {
         sim_trouble(w, SIM_LIVENESS, "%llu of %u last lookups succeeded",
-                    (unsigned long long)w->stats.final_finds_ok, w->opts.nodes);
+                    (unsigned long long)w->stats.final_finds_ok, sim_staying(w));
     }
     for (uint32_t o = 0; o < w->n_objects; o++) {
         const struct sim_object *obj = &w->objects[o];

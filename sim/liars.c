@@ -28,20 +28,26 @@ void sim_liars_in(struct sim_world *w)
 
 /* -- who lies ---------------------------------------------------------------------------- */
 
+/* One that others keep sending through. */
+static bool is_fit(const struct sim_machine *m)
+{
+    return !m->is_liar && m->fate == SIM_HONEST;
+}
+
 /* Once from is seen, to is too, unless from lies: nobody who knows it sends through it. */
 static bool pass(const struct sim_machine *from, const struct sim_machine *to, uint8_t *seen)
 {
-    bool is_new = seen[from->i] && !from->is_liar && !seen[to->i];
+    bool is_new = seen[from->i] && is_fit(from) && !seen[to->i];
     seen[to->i] |= is_new;
     return is_new;
 }
 
 /* Can every machine be reached from the first honest one through honest ones only? */
-static bool is_bearable(const struct sim_world *w)
+bool sim_is_bearable(const struct sim_world *w)
 {
     uint8_t *seen = sim_alloc(w->opts.nodes);
     uint32_t first = 0, n = 1;
-    while (first + 1 < w->opts.nodes && w->machines[first].is_liar) {
+    while (first + 1 < w->opts.nodes && !is_fit(&w->machines[first])) {
         first++;
     }
     seen[first] = 1;
@@ -72,7 +78,7 @@ void sim_liars_choose(struct sim_world *w)
             continue;
         }
         m->is_liar = true;
-        m->is_liar = is_bearable(w);
+        m->is_liar = sim_is_bearable(w);
         wanted -= m->is_liar;
     }
 }

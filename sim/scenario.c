@@ -51,6 +51,19 @@ static void set_liars(struct sim_opts *o, struct sm_rng *rng)
     o->liars_ppm = 200000;
 }
 
+/* A minute: lookups before, during and after; nobody puts, so that a thousand nodes are borne.
+ */
+static void set_revoke(struct sim_opts *o, struct sm_rng *rng)
+{
+    (void)rng;
+    o->is_revoke = true;
+    o->put_every_ms = o->get_every_ms = 0;
+    o->find_every_ms = 100;
+    o->boot = SM_S(20);
+    o->length = SM_S(75);
+    o->quiet = SM_S(25);
+}
+
 static uint32_t between(struct sm_rng *rng, uint32_t low, uint32_t high)
 {
     return low + (uint32_t)sm_rng_below(rng, (uint64_t)high - low + 1);
@@ -99,6 +112,8 @@ const struct sim_scenario sim_scenarios[] = {
     {"relay-kill", "a relay dies silently under a session with traffic", set_relay_kill, 64, 6},
     {"lossy", "long delays, stalls, connections that reset", set_lossy, 64, 4},
     {"liars", "a fifth of the nodes lies to lookups", set_liars, 64, 4},
+    {"revoke", "a measurement, a chip and a node are revoked; some replay old lists",
+     set_revoke, 1000, 2},
     {"swarm", "all options drawn from the seed", set_swarm, 32, 4},
 };
 const size_t sim_scenarios_n = SM_COUNT(sim_scenarios);
@@ -197,7 +212,7 @@ static void measure_work(struct sim_world *w, struct table *t)
     }
     count(t, "puts", s->puts);
     count(t, "gets", s->gets);
-    add(t, "last_lookups", percent(s->final_finds_ok, w->opts.nodes), "percent", SIM_AT_LEAST,
+    add(t, "last_lookups", percent(s->final_finds_ok, sim_staying(w)), "percent", SIM_AT_LEAST,
         100000);
     if (s->final_gets > 0) {
         add(t, "last_gets", percent(s->final_gets_ok, s->final_gets), "percent", SIM_AT_LEAST,
@@ -220,6 +235,23 @@ static void measure_routes(struct sim_world *w, struct table *t)
     count(t, "spf_runs", sum.spf_runs);
     count(t, "path_runs", sum.path_runs);
     count(t, "records_taken", sum.taken);
+}
+
+static void measure_revoked(struct sim_world *w, struct table *t)
+{
+    uint64_t refused = 0;
+    times(t, &w->spread, "manifest_p50", 1000, "manifest_p99", 3000);
+    times(t, &w->revoked, "revoked_p50", 1000, "revoked_p99", 3000);
+    if (w->revoked.n == 0) {
+        return;
+    }
+    add(t, "revoked_max", sim_samples_quantile(&w->revoked, 1000), "ms", SIM_AT_MOST, 5000000);
+    count(t, "revoked_samples", w->revoked.seen);
+    for (uint32_t i = 0; i < w->opts.nodes; i++) {
+        const struct sim_machine *m = &w->machines[i];
+        refused += m->node != NULL ? sm_node_bulletin_stats(m->node).lied : 0;
+    }
+    add(t, "old_lists_refused", (int64_t)refused * 1000, "count", SIM_AT_LEAST, 1000);
 }
 
 static void measure_nodes(struct sim_world *w, struct table *t)
@@ -262,6 +294,7 @@ unsigned sim_measure(struct sim_world *w, struct sim_metric out[static SIM_METRI
     }
     times(&t, &w->heal, "heal_p50", 30000, "heal_p99", 30000);
     times(&t, &w->reroute, "reroute_p50", 1000, "reroute_p99", 0);
+    measure_revoked(w, &t);
     if (w->reroute.n > 0) {
         count(&t, "reroute_trials", w->reroute.seen);
     }

@@ -55,13 +55,13 @@ void sim_republish(struct sim_world *w, struct sim_machine *m)
 
 static bool is_findable(const struct sim_world *w, const struct sim_item *item)
 {
-    return w->machines[item->machine].is_up && item->since.ns != UINT64_MAX &&
-           sm_between(item->since, w->now).ns > ITEM_SETTLES.ns;
+    return w->machines[item->machine].is_up && !sim_is_revoked(&w->machines[item->machine]) &&
+           item->since.ns != UINT64_MAX && sm_between(item->since, w->now).ns > ITEM_SETTLES.ns;
 }
 
 static bool look_up(struct sim_world *w, struct sim_machine *m, bool is_last, unsigned tries)
 {
-    if (m->node == NULL || m->paused_until.ns > w->now.ns ||
+    if (m->node == NULL || sim_is_revoked(m) || m->paused_until.ns > w->now.ns ||
         sm_node_self_record(m->node).n == 0) {
         return false;
     }
@@ -242,8 +242,11 @@ void sim_work_start(struct sim_world *w)
 void sim_work_last(struct sim_world *w)
 {
     for (uint32_t i = 0; i < w->opts.nodes; i++) {
-        sim_push(w, SM_MS(sm_rng_below(&w->work, 5000)),
-                 &(struct sim_event){.fn = on_last_look_up, .kind = SIM_WORK, .who = i});
+        struct sm_dur after = SM_MS(sm_rng_below(&w->work, 5000));
+        if (!sim_is_revoked(&w->machines[i])) {
+            sim_push(w, after,
+                     &(struct sim_event){.fn = on_last_look_up, .kind = SIM_WORK, .who = i});
+        }
     }
     for (uint32_t o = 0; o < w->n_objects; o++) {
         w->stats.final_gets += w->objects[o].is_acked;

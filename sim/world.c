@@ -244,12 +244,14 @@ struct sim_world *sim_world_new(const char *name, const struct sim_opts *o, uint
                  &(struct sim_event){.fn = on_boot, .kind = SIM_BOOT, .who = i});
     }
     sim_liars_choose(w);
+    sim_revoke_choose(w);
     for (uint32_t i = 0; i < o->clients; i++) {
         sim_client_make(w, i, (uint32_t)sm_rng_below(&rng, o->nodes));
     }
     sim_faults_start(w);
     sim_work_start(w);
     sim_check_start(w);
+    sim_revoke_start(w);
     struct sm_dur until = {o->length.ns - o->quiet.ns};
     sim_push(w, until, &(struct sim_event){.fn = on_quiet, .kind = SIM_FAULT});
     until.ns += o->quiet.ns / 2;
@@ -262,6 +264,7 @@ void sim_world_run(struct sim_world *w)
     struct sim_event ev;
     struct sm_mono end = sm_after(w->now, w->opts.length);
     sim_liars_in(w);
+    sim_revoke_in(w);
     while (w->trouble == SIM_FINE && sim_queue_pop(&w->queue, &ev)) {
         if (ev.at.ns > end.ns) {
             free(ev.bytes);
@@ -280,8 +283,10 @@ void sim_world_run(struct sim_world *w)
     w->now = end;
     if (w->trouble == SIM_FINE) {
         sim_check_end(w);
+        sim_revoke_end(w);
     }
     sim_liars_in(NULL);
+    sim_revoke_in(NULL);
 }
 
 void sim_world_free(struct sim_world *w)
@@ -294,11 +299,12 @@ void sim_world_free(struct sim_world *w)
     }
     sim_conns_done(w);
     sim_queue_done(&w->queue);
-    struct sim_samples *all[] = {&w->find_time, &w->put_time, &w->get_time,
-                                 &w->reroute,   &w->heal,     &w->client_rtt};
+    struct sim_samples *all[] = {&w->find_time, &w->put_time,   &w->get_time, &w->reroute,
+                                 &w->heal,      &w->client_rtt, &w->spread,   &w->revoked};
     for (size_t i = 0; i < SM_COUNT(all); i++) {
         free(all[i]->v);
     }
+    sim_revoke_done(w);
     free(w->machines);
     free(w->side);
     free(w->clients);

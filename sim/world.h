@@ -69,7 +69,7 @@ struct sim_opts {
     uint32_t liars_ppm;
     uint32_t put_every_ms, get_every_ms, find_every_ms;
     uint32_t object_bytes;
-    bool is_relay_kill;
+    bool is_relay_kill, is_revoke;
 };
 
 /* -- measurements ------------------------------------------------------------------------ */
@@ -116,10 +116,20 @@ enum sm_err sim_store_serve(struct sim_store *s, const struct sm_node_id *client
                             struct sm_data_id *out_changed, bool *out_has_changed);
 struct sim_kept *sim_store_find(struct sim_store *s, const struct sm_data_id *id);
 
+/* What the scenario `revoke` has in store for a machine. */
+enum sim_fate {
+    SIM_HONEST = 0,
+    SIM_OF_MEASUREMENT, /* revoked by its measurement, its platform, its node id */
+    SIM_OF_PLATFORM,
+    SIM_OF_NODE,
+    SIM_REPLAYS, /* answers with an old list */
+};
+
 struct sim_machine {
     uint32_t i, boot;
     bool is_up, is_silent; /* silent: not even its kernel answers */
     bool is_liar, is_ended;
+    enum sim_fate fate;
     struct sm_sign_pair sign;
     uint8_t platform_id[32];
     struct sm_node_record self;
@@ -271,6 +281,8 @@ struct sim_world {
     struct sim_find *finds;
 
     struct sim_samples find_time, put_time, get_time, reroute, heal, client_rtt;
+    struct sim_samples spread, revoked; /* of the manifest; until nothing revoked is left */
+    struct sim_revoke *revoke;
     unsigned phase; /* of relay-kill */
     uint32_t victim;
     struct sim_stats stats;
@@ -341,6 +353,16 @@ void sim_object_bytes(const struct sim_world *w, uint32_t object, uint8_t *out);
  * liar sends nothing through it. */
 void sim_liars_choose(struct sim_world *w);
 void sim_liars_in(struct sim_world *w);
+/* Can every machine be reached through honest ones only? */
+bool sim_is_bearable(const struct sim_world *w);
+
+/* revoke.c */
+void sim_revoke_choose(struct sim_world *w);
+void sim_revoke_start(struct sim_world *w);
+void sim_revoke_in(struct sim_world *w);
+void sim_revoke_end(struct sim_world *w);
+void sim_revoke_done(struct sim_world *w);
+bool sim_is_revoked(const struct sim_machine *m); /* by the end of the run */
 
 /* faults.c, work.c, check.c */
 void sim_faults_start(struct sim_world *w);
@@ -351,6 +373,7 @@ void sim_work_last(struct sim_world *w); /* the reads and lookups that must succ
 void sim_find_done(struct sim_world *w, struct sim_find *f, enum sm_err err,
                    struct sm_view records, unsigned n);
 void sim_republish(struct sim_world *w, struct sim_machine *m);
+unsigned sim_staying(const struct sim_world *w); /* machines that are not revoked at the end */
 void sim_check_start(struct sim_world *w);
 void sim_check_end(struct sim_world *w);
 void sim_check_trace(struct sim_world *w, struct sim_machine *m, const struct sm_trace *t);

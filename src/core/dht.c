@@ -74,6 +74,11 @@ void sm_dht_contact_gone(struct sm_dht *d, struct sm_mono now, const struct sm_n
     work(d);
 }
 
+bool sm_dht_has_contact(const struct sm_dht *d, const struct sm_node_id *id)
+{
+    return sm_dht_table_find(&d->table, id) != NULL;
+}
+
 void sm_dht_revoked(struct sm_dht *d, struct sm_mono now, const struct sm_node_id *id)
 {
     sm_dht_contact_gone(d, now, id);

@@ -123,6 +123,7 @@ void sm_dht_free(struct sm_dht *d);
 void sm_dht_contact(struct sm_dht *d, struct sm_mono now, const struct sm_node_id *id,
                     uint8_t grade);
 void sm_dht_contact_gone(struct sm_dht *d, struct sm_mono now, const struct sm_node_id *id);
+bool sm_dht_has_contact(const struct sm_dht *d, const struct sm_node_id *id);
 /* This node is revoked: gone, and nothing it signed is kept or answered any more. */
 void sm_dht_revoked(struct sm_dht *d, struct sm_mono now, const struct sm_node_id *id);
 
