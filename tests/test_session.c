@@ -7,6 +7,7 @@
 #include "wire/fragment.h"
 
 #ifdef SM_DEV_ROOT
+#include "attest/rules.h"
 #include "session_world.h"
 
 static struct world w; /* large, and one at a time */
@@ -153,6 +154,54 @@ static void slots_the_sender_does_not_have_cost_nothing(void)
     sm_host_paths(w.host[1], w.now, w.id[0].addr.node, 2);
     echo_one(10, SM_S(2));
     world_done(&w);
+}
+
+/* Everybody in this world hears that the platform of identity 2, host 1, is revoked. */
+static void revoke_host_1(struct sm_rules *rules)
+{
+    SM_CLEANUP(sm_buf_done) struct sm_buf doc = SM_BUF(SM_REVOCATION_MAX);
+    struct sm_revocations l = {.env = SM_ENV_DEV, .version = 1, .issued = KIT_NOW};
+    struct sm_revoked e = {.kind = SM_REVOKED_PLATFORM, .id.n = 32, .since = KIT_NOW};
+    struct sm_rules_change change;
+    struct sm_reasons why;
+    memcpy(l.mesh_id, w.kit.anchor.mesh_id, sizeof l.mesh_id);
+    memset(e.id.b, 2, 32);
+    T_OK(sm_revocations_add(&l, &e));
+    T_OK(sm_revocations_sign(w.kit.suite, &w.kit.root, &l, &doc));
+    T_OK(sm_rules_offer(rules, KIT_NOW, SM_DOC_REVOCATION, sm_buf_view(&doc), &change, &why));
+    sm_revocations_done(&l);
+}
+
+static void sessions_with_the_revoked_end_and_do_not_come_back(void)
+{
+    struct sm_rules *rules;
+    struct sm_host_stats s;
+    uint64_t id = 0;
+    begin(sm_suite_sim());
+    T_OK(sm_rules_new(w.kit.suite, &w.kit.anchor, &rules));
+    w.kit.anchor.rules = rules;
+    echo_one(10, SM_S(2));
+    uint32_t n = w.response_n;
+    T_OK(world_ask(&w, 0, 1, SERVICE_SILENT, sm_view_of(body, 10), SM_S(30), &id));
+    world_run(&w, SM_MS(500));
+    T_EQ(w.response_n, n);
+    revoke_host_1(rules);
+    sm_host_rules_changed(w.host[0], w.now);
+    world_drain(&w, 0);
+    T_EQ(w.response_n, n + 1); /* at once */
+    T_EQ(w.response[n].err, SM_E_REFUSED);
+    world_run(&w, SM_S(1));
+    sm_host_stats(w.host[0], &s);
+    T_EQ(s.sessions, 0);
+    T_OK(world_ask(&w, 0, 1, SERVICE_ECHO, sm_view_of(body, 10), SM_S(5), &id));
+    T_TRUE(world_until(&w, n + 2, SM_S(10)));
+    T_TRUE(w.response[n + 1].err != SM_OK);
+    /* ... nor from its side */
+    T_OK(world_ask(&w, 1, 0, SERVICE_ECHO, sm_view_of(body, 10), SM_S(5), &id));
+    T_TRUE(world_until(&w, n + 3, SM_S(10)));
+    T_TRUE(w.response[n + 2].err != SM_OK);
+    world_done(&w);
+    sm_rules_free(rules);
 }
 
 static void a_packet_seen_before_is_refused(void)
@@ -795,6 +844,7 @@ int main(int argc, char **argv)
         T_CASE(keys_change_while_datagrams_flow),
         T_CASE(the_same_seed_gives_the_same_packets),
         T_CASE(garbage_is_counted_and_dropped),
+        T_CASE(sessions_with_the_revoked_end_and_do_not_come_back),
 #endif
     };
     return t_main(cases, SM_COUNT(cases), argc, argv);

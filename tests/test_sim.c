@@ -78,6 +78,16 @@ static void liars_are_heard_and_not_believed(void)
     T_TRUE(finds_ok * 1000 >= finds * 995);
 }
 
+static void what_is_revoked_leaves_and_old_lists_put_nobody_back(void)
+{
+    uint64_t digest[2];
+    struct sim_stats s;
+    run("revoke", 3, 40, digest, &s); /* that all of it is gone is checked at its end */
+    T_TRUE(s.lies > 0);
+    T_TRUE(s.finds > 100);
+    T_TRUE(s.finds_ok * 100 >= s.finds * 99);
+}
+
 int main(int argc, char **argv)
 {
     static const struct t_case cases[] = {
@@ -85,6 +95,7 @@ int main(int argc, char **argv)
         T_CASE(a_mesh_without_faults_loses_nothing),
         T_CASE(swarms_keep_their_promises_and_heal),
         T_CASE(liars_are_heard_and_not_believed),
+        T_CASE(what_is_revoked_leaves_and_old_lists_put_nobody_back),
     };
     return t_main(cases, SM_COUNT(cases), argc, argv);
 }

@@ -174,6 +174,30 @@ static void worse_kinds_weigh_more(void)
     sm_trust_free(t);
 }
 
+static void a_revoked_node_has_no_trust_until_it_is_believed_again(void)
+{
+    struct sm_trust *t = table(8);
+    struct sm_trust_explain x;
+    struct sm_node_id id = id_of(1);
+    appraise(t, 1);
+    good_ones(t, 1, 50);
+    (void)bad_acts_until_excluded(t, 1, SM_TRUST_WRONG); /* one strike */
+    now = sm_after(now, SM_S(2 * 3600));
+    T_TRUE(score(t, 1) > 0);
+    sm_trust_revoke(t, &id);
+    T_EQ(score(t, 1), 0);
+    T_OK(sm_trust_explain(t, now, &id, &x));
+    T_TRUE(x.is_revoked && x.rows[SM_TRUST_ROW_GATE].value_q16 == 0);
+    T_TRUE(strstr(x.rows[SM_TRUST_ROW_GATE].raise, "revoked") != NULL);
+    good_ones(t, 1, 50); /* behaviour does not open it */
+    T_EQ(score(t, 1), 0);
+    appraise(t, 1);
+    T_TRUE(score(t, 1) > 0);
+    T_OK(sm_trust_explain(t, now, &id, &x));
+    T_EQ(x.strikes, 1); /* what it did stays with its platform */
+    sm_trust_free(t);
+}
+
 static void silence_lowers_the_score_and_excludes_nobody(void)
 {
     struct sm_trust *t = table(4);
@@ -464,6 +488,7 @@ int main(int argc, char **argv)
         T_CASE(evidence_saturates),
         T_CASE(what_was_learned_survives_a_restart),
         T_CASE(damaged_bytes_leave_an_empty_table),
+        T_CASE(a_revoked_node_has_no_trust_until_it_is_believed_again),
         T_CASE(less_trust_never_costs_less),
         T_CASE(powers_and_classes_are_monotone),
     };

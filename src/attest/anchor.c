@@ -156,13 +156,20 @@ static enum sm_err endorsement_verify(const struct sm_suite *suite, const struct
     return SM_E_REFUSED;
 }
 
+/* Some measurements have 32 bytes; a record has zeros behind them. */
 static bool is_revoked(const struct sm_anchor *a, const struct sm_node_record *rec,
                        const uint8_t measurement[static 48])
 {
-    return a->rules != NULL &&
-           sm_rules_is_revoked(a->rules, &rec->node_id,
-                               sm_view_of(rec->platform_id, sizeof rec->platform_id),
-                               sm_view_of(measurement, 48), NULL);
+    static const uint8_t zeros[16];
+    struct sm_view platform = sm_view_of(rec->platform_id, sizeof rec->platform_id);
+    if (a->rules == NULL) {
+        return false;
+    }
+    return sm_rules_is_revoked(a->rules, &rec->node_id, platform, sm_view_of(measurement, 48),
+                               NULL) ||
+           (memcmp(measurement + 32, zeros, sizeof zeros) == 0 &&
+            sm_rules_is_revoked(a->rules, NULL, (struct sm_view){0},
+                                sm_view_of(measurement, 32), NULL));
 }
 
 bool sm_node_is_revoked(const struct sm_anchor *a, const struct sm_node_record *rec)

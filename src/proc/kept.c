@@ -64,7 +64,8 @@ enum sm_err sm_kept_floor(const char *home, struct sm_wall *out)
         text[i] = (char)bytes.p[i];
     }
     uint64_t s = strtoull(text, &end, 10);
-    if (bytes.n == 0 || text[0] < '0' || text[0] > '9' || *end != '\n') {
+    if (bytes.n == 0 || text[0] < '0' || text[0] > '9' || *end != '\n' ||
+        end + 1 != text + bytes.n) {
         return SM_E_CORRUPT;
     }
     *out = s > release.s ? (struct sm_wall){s} : release;
