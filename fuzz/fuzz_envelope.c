@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* An envelope of a stranger: what reads, writes to the same bytes, and each platform's verifier
- * takes any parts.  None of them is genuine, so nothing is believed. */
-#include "attest/endorse.h"
+/* An envelope or a request for an endorsement of a stranger: what reads, writes to the same
+ * bytes, and each platform's verifier takes any parts.  None of them is genuine, so nothing is
+ * believed. */
+#include "attest/enrol.h"
 #include "attest/envelope.h"
 #include "attest/hardware.h"
 #include "wire/frame.h"
@@ -21,6 +22,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (sm_tpm_pcrs_read(sm_view_of(data, n), &pcrs) == SM_OK) {
         struct sm_wr w = sm_wr_init(room, sizeof room);
         sm_tpm_pcrs_write(&pcrs, &w);
+        assert(!w.full && w.n == n && memcmp(room, data, n) == 0);
+    }
+    struct sm_enrol_request r;
+    if (n + 64 < sizeof room && sm_enrol_request_read(sm_view_of(data, n), &r) == SM_OK) {
+        struct sm_wr w = sm_wr_init(room, sizeof room);
+        sm_enrol_request_write(&r, &w);
         assert(!w.full && w.n == n && memcmp(room, data, n) == 0);
     }
     if (sm_envelope_read(sm_view_of(data, n), &e) != SM_OK) {

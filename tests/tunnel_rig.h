@@ -24,6 +24,10 @@ static inline struct sm_wall rig_wall(struct sm_mono now)
 }
 
 struct rig_node {
+    /* Its platform; NULL: the development one.  hw is whose envelope it is to be. */
+    void (*collect)(void *hw, const uint8_t report_data[static SM_REPORT_DATA],
+                    struct sm_wr *w);
+    void *hw;
     const struct sm_suite *suite;
     struct sm_sign_pair sign;
     struct sm_dh_pair dh;
@@ -140,6 +144,18 @@ static inline void rig_end_free(struct rig_end *e)
     *e = (struct rig_end){0};
 }
 
+static inline void rig_evidence(const struct rig_node *n, struct sm_wall wall,
+                                const struct sm_binding *b, struct sm_wr *w)
+{
+    uint8_t rd[SM_REPORT_DATA];
+    if (n->collect == NULL) {
+        T_OK(sm_attest_collect_dev(n->suite, &n->sign, &n->platform, wall, b, w));
+        return;
+    }
+    sm_binding_report_data(b, rd);
+    n->collect(n->hw, rd, w);
+}
+
 /* What the keys process does with a request. */
 static inline void rig_collect(const struct rig_node *n, struct sm_wall wall,
                                struct sm_view request, struct sm_wr *w)
@@ -147,7 +163,7 @@ static inline void rig_collect(const struct rig_node *n, struct sm_wall wall,
     struct sm_sign_request req;
     T_OK(sm_sign_request_read(request, &req));
     T_EQ(req.kind, SM_SIGN_EVIDENCE);
-    T_OK(sm_attest_collect_dev(n->suite, &n->sign, &n->platform, wall, &req.binding, w));
+    rig_evidence(n, wall, &req.binding, w);
 }
 
 static inline void rig_out(struct rig_end *e, const struct sm_tunnel_out *o, struct sm_mono now)
@@ -327,8 +343,7 @@ static inline void rogue_prove(struct rogue *r, struct rig_end *victim,
 {
     uint8_t ev[SM_EVIDENCE_MAX], buf[SM_TFRAME_EVIDENCE_MAX];
     struct sm_wr e = sm_wr_init(ev, sizeof ev), w = sm_wr_init(buf, sizeof buf);
-    T_OK(sm_attest_collect_dev(r->node->suite, &r->node->sign, &r->node->platform,
-                               rig_wall(r->now), b, &e));
+    rig_evidence(r->node, rig_wall(r->now), b, &e);
     sm_evidence_frame_write(&(struct sm_evidence_frame){seq, record, sm_view_of(ev, e.n)}, &w);
     rogue_send(r, victim, SM_TFRAME_EVIDENCE, sm_view_of(buf, w.n));
 }
