@@ -179,6 +179,30 @@ const struct cli_command cli_commands[] = {
      cmd_tpm_endorse},
     {"tpm accept", "ANSWER", "open the answer in the TPM and keep the endorsement", NULL,
      cmd_tpm_accept},
+    {"platform request", "-o FILE", "ask for the endorsement of this confidential machine",
+     "example:\n"
+     "  seemesh platform request --nonce 5f1c... -o node7.request\n\n"
+     "The platform that the configuration names (snp, tdx) signs this node's key for its "
+     "mesh.\n"
+     "What the maker says of the machine is read from HOME/keys/staples; see\n"
+     "doc/hardware.md.  Shows what a peer would see.\n\n"
+     "  -o FILE          where to write it\n"
+     "  --nonce HEX      what the holder of the root gave\n",
+     cmd_platform_request},
+    {"platform endorse", "REQUEST", "answer such a request, with the root",
+     "example:\n"
+     "  seemesh --home ~/any-node platform endorse node7.request --root-dir ~/root \\\n"
+     "          --nonce 5f1c... -o node7.answer\n\n"
+     "Verifies the evidence up to the maker's root, offline, and prints platform id,\n"
+     "measurement and firmware.  Mesh and roots are those of --home's configuration.\n\n"
+     "  --root-dir DIR   where root.key is\n"
+     "  -o FILE          the answer\n"
+     "  --nonce HEX      what the request must have\n"
+     "  --measurement HEX  what must have been launched there\n"
+     "  --index N        which of the four ids that one machine may have (0)\n"
+     "  --days N         for how long (365)\n",
+     cmd_platform_endorse},
+    {"platform accept", "ANSWER", "keep the endorsement", NULL, cmd_platform_accept},
     {"nodes", "", "list the nodes of the mesh as this node sees them", NULL, cmd_nodes},
     {"route", "NODE", "show the paths to a node and what each hop costs",
      "NODE is an owner, or the beginning of a node id.\n", cmd_route},

@@ -3,6 +3,7 @@
  * two files between it and who holds the mesh's root. */
 #include "attest/claims_list.h"
 #include "cli/commands.h"
+#include "cli/conn.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/random.h"
@@ -15,19 +16,6 @@
 
 #define REQUEST_MAX (SM_EVIDENCE_MAX + 1024u)
 #define DAY_S       86400u
-
-static enum sm_err load_config(struct cli *c, struct sm_config *out)
-{
-    struct sm_config_problem why;
-    char home[SM_PATH], path[SM_PATH];
-    SM_TRY(cli_home(c, home, sizeof home));
-    SM_TRY(sm_path_join(home, "seemesh.conf", path));
-    enum sm_err e = sm_config_load(path, home, out, &why);
-    if (e == SM_E_CONFIG) {
-        return cli_fail(c, e, "%s:%u:%u: %s", path, why.line, why.column, why.text);
-    }
-    return e == SM_OK ? e : cli_fail(c, e, "cannot read %s: %s", path, sm_err_words(e));
-}
 
 static enum sm_err read_in(struct cli *c, const char *path, struct sm_buf *out)
 {
@@ -89,9 +77,8 @@ enum sm_err cmd_platform_request(struct cli *c, int argc, char **argv)
 {
     SM_CLEANUP(sm_buf_done) struct sm_buf request = SM_BUF(REQUEST_MAX);
     const char *out = NULL, *nonce_text = NULL;
-    const struct cli_option opt[] = {
-        {.name = "-o", .value = "FILE", .text = &out},
-        {.name = "--nonce", .value = "HEX", .text = &nonce_text}};
+    const struct cli_option opt[] = {{.name = "-o", .value = "FILE", .text = &out},
+                                     {.name = "--nonce", .value = "HEX", .text = &nonce_text}};
     uint8_t nonce_bytes[SM_ENROL_NONCE_MAX];
     struct sm_view nonce;
     struct sm_config cfg;
@@ -105,7 +92,7 @@ enum sm_err cmd_platform_request(struct cli *c, int argc, char **argv)
     }
     SM_TRY(take_hex(c, "--nonce", nonce_text, nonce_bytes, sizeof nonce_bytes, &nonce));
     SM_TRY(sm_secretmem_init(&is_locked));
-    SM_TRY(load_config(c, &cfg));
+    SM_TRY(cli_load_config(c, &cfg));
     enum sm_err e = sm_cc_request(&cfg, nonce, &request, &claims, why);
     if (e != SM_OK) {
         return cli_fail(c, e, "%s", why);
@@ -140,10 +127,11 @@ static enum sm_err root_key(struct cli *c, struct endorse *x)
             return SM_OK;
         }
     }
-    return cli_fail(c, SM_E_REFUSED,
-                    "the root in %s is none of those that the configuration pins: no node would "
-                    "believe what it signs",
-                    x->root);
+    return cli_fail(
+        c, SM_E_REFUSED,
+        "the root in %s is none of those that the configuration pins: no node would "
+        "believe what it signs",
+        x->root);
 }
 
 static enum sm_err prepare(struct cli *c, struct endorse *x)
@@ -153,7 +141,7 @@ static enum sm_err prepare(struct cli *c, struct endorse *x)
     SM_TRY(take_hex(c, "--nonce", x->nonce_text, x->nonce, sizeof x->nonce, &nonce));
     SM_TRY(take_hex(c, "--measurement", x->measurement_text, x->measurement,
                     sizeof x->measurement, &measurement));
-    SM_TRY(load_config(c, &cfg));
+    SM_TRY(cli_load_config(c, &cfg));
     SM_TRY(sm_config_anchor(&cfg, &x->anchor));
     SM_TRY(root_key(c, x));
     struct sm_wall now = sm_clock_wall();
@@ -239,7 +227,7 @@ enum sm_err cmd_platform_accept(struct cli *c, int argc, char **argv)
         return cli_fail(c, SM_E_USAGE, "platform accept wants the file with the answer");
     }
     SM_TRY(sm_secretmem_init(&is_locked));
-    SM_TRY(load_config(c, &cfg));
+    SM_TRY(cli_load_config(c, &cfg));
     SM_TRY(read_in(c, argv[0], &answer));
     enum sm_err e = sm_cc_accept(&cfg, sm_buf_view(&answer), &id, why);
     if (e != SM_OK) {

@@ -15,6 +15,9 @@ run: --on --split --units --reduce --arg --reduce-arg --sees --time --receipts -
 verify:
 attest verify: --report --vek --quote --sig --doc --chain --crl --tcb-info --qe-identity --pck-crl --root-crl --ak --pcrs --event-log --root --as-of --nonce --measurement --allow-debug
 attest show: --report --vek --quote --sig --doc --chain --crl --tcb-info --qe-identity --pck-crl --root-crl --ak --pcrs --event-log --root --as-of --nonce
+platform request: -o --nonce
+platform endorse: --root-dir -o --nonce --measurement --index --days
+platform accept:
 attest explain: --report --vek --quote --sig --doc --chain --crl --tcb-info --qe-identity --pck-crl --root-crl --ak --pcrs --event-log --root --as-of --nonce --measurement --allow-debug --manifest --policy
 attest diff: --as-of
 attest reasons: --platform
