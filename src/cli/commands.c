@@ -49,8 +49,10 @@ const struct cli_command cli_commands[] = {
      "                   swtpm:path=SOCKET.  Its key is sealed to the TPM's registers.\n"
      "  --tpm-ca FILE    PEM: certificates of TPM makers, to check the TPM by\n"
      "  --pcrs LIST      which registers (0,2,4,7)\n"
-     "  --root KEY       with --tpm, in place of --dev-root: who will endorse the node, as in\n"
-     "                   root.pub; see 'seemesh help tpm request'\n"
+     "  --platform snp|tdx    a confidential machine; with --root, see 'seemesh help platform\n"
+     "                   request' and doc/hardware.md\n"
+     "  --root KEY       with --tpm or --platform, in place of --dev-root: who will\n"
+     "                   endorse the node, as in root.pub; see 'seemesh help tpm request'\n"
      "  --environment dev|prod    with --root (dev)\n"
      "  --name, --mesh, --owner NAME\n"
      "  --listen ADDR:PORT, --peers ADDR:PORT,...\n",
@@ -179,6 +181,11 @@ const struct cli_command cli_commands[] = {
      cmd_tpm_endorse},
     {"tpm accept", "ANSWER", "open the answer in the TPM and keep the endorsement", NULL,
      cmd_tpm_accept},
+    {"root init", "DIR", "make the root key of a mesh, or show the one that is there",
+     "Prints the public key, which nodes pin.  DIR/root.key endorses nodes and signs "
+     "manifests:\n"
+     "keep it off the nodes, and a copy of it.\n",
+     cmd_root_init},
     {"platform request", "-o FILE", "ask for the endorsement of this confidential machine",
      "example:\n"
      "  seemesh platform request --nonce 5f1c... -o node7.request\n\n"

@@ -21,6 +21,7 @@ enum sm_err cmd_tpm_show(struct cli *c, int argc, char **argv);
 enum sm_err cmd_tpm_request(struct cli *c, int argc, char **argv);
 enum sm_err cmd_tpm_endorse(struct cli *c, int argc, char **argv);
 enum sm_err cmd_tpm_accept(struct cli *c, int argc, char **argv);
+enum sm_err cmd_root_init(struct cli *c, int argc, char **argv);
 enum sm_err cmd_platform_request(struct cli *c, int argc, char **argv);
 enum sm_err cmd_platform_endorse(struct cli *c, int argc, char **argv);
 enum sm_err cmd_platform_accept(struct cli *c, int argc, char **argv);

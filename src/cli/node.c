@@ -5,6 +5,7 @@
 #include "os/child.h"
 #include "os/file.h"
 #include "os/secretmem.h"
+#include "proc/cc_enrol.h"
 #include "proc/init.h"
 #include "proc/sealed.h"
 #include "proc/tpm_init.h"
@@ -89,7 +90,7 @@ static enum sm_err take_peers(struct cli *c, char *list, struct sm_config *cfg)
 
 /* The options of init that are not in the configuration as they are. */
 struct init {
-    const char *root, *listen, *pcrs, *tpm, *tpm_ca, *root_key, *environment;
+    const char *root, *listen, *pcrs, *tpm, *tpm_ca, *platform, *root_key, *environment;
     char *peers;
 };
 
@@ -178,6 +179,27 @@ static enum sm_err init_tpm(struct cli *c, const struct init *in, struct sm_conf
     return SM_OK;
 }
 
+/* -- on a confidential machine ------------------------------------------------------------ */
+
+static enum sm_err init_platform(struct cli *c, const struct init *in, struct sm_config *cfg)
+{
+    char why[SM_PROVIDER_WHY];
+    cfg->platform.kind = strcmp(in->platform, "snp") == 0 ? SM_PLATFORM_SNP : SM_PLATFORM_TDX;
+    SM_TRY(take_root_key(c, in->root_key, cfg));
+    enum sm_err e = sm_cc_home_make(cfg, why);
+    if (e != SM_OK) {
+        return cli_fail(c, e, "%s", why);
+    }
+    if (c->json) {
+        cli_json(json_pack("{s:s}", "home", cfg->node.home));
+    }
+    cli_say(c,
+            "made %s; put the maker's certificates into keys/" SM_STAPLES
+            " there (doc/hardware.md), then: seemesh --home %s platform request -o REQUEST\n",
+            cfg->node.home, cfg->node.home);
+    return SM_OK;
+}
+
 /* -- on the development platform ---------------------------------------------------------- */
 
 static enum sm_err init_home(struct cli *c, const struct init *in, struct sm_config *cfg)
@@ -190,6 +212,9 @@ static enum sm_err init_home(struct cli *c, const struct init *in, struct sm_con
     SM_TRY(sm_secretmem_init(&is_locked));
     if (in->tpm != NULL) {
         return init_tpm(c, in, cfg);
+    }
+    if (in->platform != NULL) {
+        return init_platform(c, in, cfg);
     }
     enum sm_err e = sm_dev_root_init(root, key);
     if (e == SM_E_UNSUPPORTED) {
@@ -219,13 +244,21 @@ static enum sm_err check_init(struct cli *c, const struct init *in, int argc)
         return cli_fail(c, SM_E_USAGE,
                         "init takes no arguments, only options; see 'seemesh help init'");
     }
-    if (in->tpm == NULL && (in->root_key != NULL || in->tpm_ca != NULL || in->pcrs != NULL)) {
-        return cli_fail(c, SM_E_USAGE, "--root, --tpm-ca and --pcrs go with --tpm");
+    if (in->platform != NULL &&
+        (in->tpm != NULL || in->root_key == NULL ||
+         (strcmp(in->platform, "snp") != 0 && strcmp(in->platform, "tdx") != 0))) {
+        return cli_fail(c, SM_E_USAGE, "--platform is snp or tdx, and goes with --root KEY");
+    }
+    if (in->tpm == NULL && (in->tpm_ca != NULL || in->pcrs != NULL)) {
+        return cli_fail(c, SM_E_USAGE, "--tpm-ca and --pcrs go with --tpm");
+    }
+    if (in->tpm == NULL && in->platform == NULL && in->root_key != NULL) {
+        return cli_fail(c, SM_E_USAGE, "--root goes with --tpm or --platform");
     }
     if ((in->root != NULL) == (in->root_key != NULL)) {
         return cli_fail(c, SM_E_USAGE,
                         "init wants --dev-root DIR: the folder of the root that endorses the "
-                        "mesh's nodes (or, with --tpm, --root KEY)");
+                        "mesh's nodes (or, with --tpm or --platform, --root KEY)");
     }
     if (env != NULL && strcmp(env, "dev") != 0 &&
         (strcmp(env, "prod") != 0 || in->root_key == NULL)) {
@@ -247,6 +280,7 @@ enum sm_err cmd_init(struct cli *c, int argc, char **argv)
         {.name = "--tpm", .value = "TCTI", .text = &in.tpm},
         {.name = "--tpm-ca", .value = "FILE", .text = &in.tpm_ca},
         {.name = "--pcrs", .value = "LIST", .text = &in.pcrs},
+        {.name = "--platform", .value = "snp|tdx", .text = &in.platform},
         {.name = "--root", .value = "KEY", .text = &in.root_key},
         {.name = "--environment", .value = "dev|prod", .text = &in.environment},
         {.name = "--peers", .value = "ADDR:PORT,...", .text = &peers},

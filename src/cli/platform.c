@@ -9,7 +9,7 @@
 #include "os/random.h"
 #include "os/secretmem.h"
 #include "proc/cc_enrol.h"
-#include "proc/identity.h"
+#include "proc/root.h"
 #include "wire/frame.h"
 
 #include <string.h>
@@ -42,6 +42,32 @@ static enum sm_err take_hex(struct cli *c, const char *option, const char *text,
         return cli_fail(c, SM_E_USAGE, "%s wants 1 to %zu bytes in hexadecimal", option, cap);
     }
     *out = sm_view_of(buf, n / 2);
+    return SM_OK;
+}
+
+/* -- the root ----------------------------------------------------------------------------- */
+
+enum sm_err cmd_root_init(struct cli *c, int argc, char **argv)
+{
+    char text[SM_B32_LEN(32) + 1];
+    uint8_t key[32];
+    bool is_locked;
+    SM_TRY(cli_parse(c, cli_command_named("root init"), NULL, 0, argc, argv, &argc));
+    if (argc != 1) {
+        return cli_fail(c, SM_E_USAGE, "root init wants the folder of the root");
+    }
+    SM_TRY(sm_secretmem_init(&is_locked));
+    enum sm_err e = sm_root_make(argv[0], key);
+    if (e != SM_OK) {
+        return cli_fail(c, e, "cannot make or read the root in %s: %s", argv[0],
+                        sm_err_words(e));
+    }
+    sm_b32(key, sizeof key, text);
+    if (c->json) {
+        cli_json(json_pack("{s:s}", "root", text));
+    } else {
+        printf("%s\n", text);
+    }
     return SM_OK;
 }
 
@@ -116,11 +142,9 @@ struct endorse {
 
 static enum sm_err root_key(struct cli *c, struct endorse *x)
 {
-    char path[SM_PATH];
-    SM_TRY(sm_path_join(x->root, "root.key", path));
-    enum sm_err e = sm_key_file(sm_suite_real(), path, false, &x->key);
+    enum sm_err e = sm_root_key(x->root, &x->key);
     if (e != SM_OK) {
-        return cli_fail(c, e, "cannot read %s: %s", path, sm_err_words(e));
+        return cli_fail(c, e, "cannot read the root in %s: %s", x->root, sm_err_words(e));
     }
     for (size_t i = 0; i < x->anchor.n_roots; i++) {
         if (memcmp(x->anchor.roots[i], x->key->pub.b, 32) == 0) {

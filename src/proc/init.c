@@ -7,49 +7,21 @@
 #include "os/random.h"
 #include "os/secretmem.h"
 #include "proc/identity.h"
+#include "proc/root.h"
 
 #include <string.h>
 
 #define ENDORSED_S                                                                             \
     (365u * 86400u) /* a development mesh that lives longer is initialised anew */
 
-static enum sm_err root_key(const char *root_dir, bool may_make, struct sm_sign_pair **out)
-{
-    char path[SM_PATH];
-    SM_TRY(sm_path_join(root_dir, "root.key", path));
-    return sm_key_file(sm_suite_real(), path, may_make, out);
-}
-
-static enum sm_err write_public(const char *root_dir, const uint8_t key[static 32])
-{
-    char path[SM_PATH], text[SM_B32_LEN(32) + 2];
-    sm_b32(key, 32, text);
-    memcpy(text + SM_B32_LEN(32), "\n", 2);
-    SM_TRY(sm_path_join(root_dir, "root.pub", path));
-    return sm_file_write_atomic(path, 0644, sm_view_str(text));
-}
-
 enum sm_err sm_dev_root_init(const char *root_dir, uint8_t out_key[static 32])
 {
-    struct sm_sign_pair *root = NULL;
-    SM_TRY(sm_dir_make(root_dir, 0700));
-    SM_TRY(root_key(root_dir, true, &root));
-    enum sm_err e = write_public(root_dir, root->pub.b);
-    if (e == SM_OK) {
-        memcpy(out_key, root->pub.b, 32);
-    }
-    sm_secret_free(root);
-    return e;
+    return sm_root_make(root_dir, out_key);
 }
 
 enum sm_err sm_dev_root_read(const char *root_dir, uint8_t out_key[static 32])
 {
-    SM_CLEANUP(sm_buf_done) struct sm_buf b = SM_BUF(128);
-    char path[SM_PATH];
-    SM_TRY(sm_path_join(root_dir, "root.pub", path));
-    SM_TRY(sm_file_read(path, &b));
-    size_t n = b.n > 0 && b.p[b.n - 1] == '\n' ? b.n - 1 : b.n;
-    return sm_unb32((const char *)b.p, n, out_key, 32);
+    return sm_root_read(root_dir, out_key);
 }
 
 /* Endorse the node's key for a platform identity made up now: that is what makes it a
@@ -116,7 +88,7 @@ enum sm_err sm_node_init(const struct sm_config *c, const char *root_dir,
     if (sm_file_exists(path)) {
         return SM_E_EXISTS;
     }
-    SM_TRY(root_key(root_dir, false, &root));
+    SM_TRY(sm_root_key(root_dir, &root));
     if (config.n_roots == 0) {
         config.n_roots = 1;
         memcpy(config.roots[0].name, "dev", sizeof "dev");

@@ -5,7 +5,7 @@
 _seemesh_table='
 dev up: --nodes --see-slots --dir
 dev down: --dir
-init: --dev-root --name --mesh --owner --listen --peers
+init: --dev-root --name --mesh --owner --listen --peers --tpm --tpm-ca --pcrs --platform --root --environment
 node:
 put: --name
 get: -o --output
@@ -15,6 +15,7 @@ run: --on --split --units --reduce --arg --reduce-arg --sees --time --receipts -
 verify:
 attest verify: --report --vek --quote --sig --doc --chain --crl --tcb-info --qe-identity --pck-crl --root-crl --ak --pcrs --event-log --root --as-of --nonce --measurement --allow-debug
 attest show: --report --vek --quote --sig --doc --chain --crl --tcb-info --qe-identity --pck-crl --root-crl --ak --pcrs --event-log --root --as-of --nonce
+root init:
 platform request: -o --nonce
 platform endorse: --root-dir -o --nonce --measurement --index --days
 platform accept:
