@@ -12,7 +12,7 @@ enum {
     ROOM = SM_FLOWQ_FRONT + SM_FLOWQ_SHIFT + SM_FLOWQ_PACKET + SM_FLOWQ_BACK,
     LEAST = 128 << 10, /* a flow that holds less is not late: it is what a slow link needs */
 };
-#define TARGET   SM_MS(5)
+#define TARGET   SM_MS(2)
 #define INTERVAL SM_MS(100)
 
 struct packet {

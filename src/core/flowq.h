@@ -4,7 +4,7 @@
  *
  * Packets of one flow stay in order; flows take turns, and one that sends little goes ahead of
  * those that always have more, so that a ping or a key stroke does not wait behind a bulk
- * transfer.  A flow whose packets stay longer than 5 ms for 100 ms loses one now and then
+ * transfer.  A flow whose packets stay longer than 2 ms for 100 ms loses one now and then
  * (CoDel, RFC 8289), which tells its sender to slow down; when memory is short, the flow that
  * holds the most loses its oldest.
  *

@@ -148,12 +148,16 @@ static enum sm_err give_up(int fd)
 }
 
 /* What is small must not wait for the peer to acknowledge what went before: the loop gathers
- * writes itself.  Accepted sockets inherit it. */
+ * writes itself.  And what is not yet on its way waits in our own short queues, where what is
+ * urgent goes ahead, not in megabytes of the kernel's.  Accepted sockets inherit both. */
 static int new_tcp_socket(int family)
 {
-    const int on = 1;
+    enum { UNSENT_MAX = 128 << 10 };
+    const int on = 1, unsent = UNSENT_MAX;
     int fd = new_socket(family);
-    if (fd >= 0 && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) {
+    if (fd >= 0 &&
+        (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0 ||
+         setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent) != 0)) {
         int err = errno;
         (void)close(fd);
         errno = err;
