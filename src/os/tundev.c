@@ -20,7 +20,7 @@
 #define TUN_F_USO6 0x40
 #endif
 
-enum { TUN_MAJOR = 10, TUN_MINOR = 200, VNET_BYTES = 10, QUEUE_PACKETS = 256 };
+enum { TUN_MAJOR = 10, TUN_MINOR = 200, VNET_BYTES = 10 };
 
 static enum sm_err error_of(int err)
 {
@@ -106,11 +106,9 @@ static enum sm_err set_link(int fd, int index, uint32_t mtu)
 {
     struct request r;
     const uint8_t none = IN6_ADDR_GEN_MODE_NONE;
-    const uint32_t queue = QUEUE_PACKETS;
     struct ifinfomsg *m = room(begin(&r, RTM_NEWLINK, 0), sizeof *m);
     m->ifi_index = index;
     (void)attribute(&r, IFLA_MTU, &mtu, sizeof mtu);
-    (void)attribute(&r, IFLA_TXQLEN, &queue, sizeof queue);
     struct rtattr *spec = attribute(&r, IFLA_AF_SPEC, NULL, 0);
     struct rtattr *v6 = attribute(&r, AF_INET6, NULL, 0);
     (void)attribute(&r, IFLA_INET6_ADDR_GEN_MODE, &none, sizeof none);
@@ -190,7 +188,8 @@ static enum sm_err attach(int fd, struct sm_tundev *t, const char **what)
     memcpy(ifr.ifr_name, t->name, sizeof t->name);
     *what = "making the interface";
     if (ioctl(fd, TUNSETIFF, &ifr) != 0) {
-        return error_of(errno);
+        /* Invalid: the name is that of an interface of another kind. */
+        return errno == EINVAL ? SM_E_BUSY : error_of(errno);
     }
     *what = "switching its offloads on";
     if (ioctl(fd, TUNSETVNETHDRSZ, &vnet) != 0 || ioctl(fd, TUNSETVNETLE, &little) != 0 ||
