@@ -137,7 +137,7 @@ static enum sm_err listen_at(const char *dir, const char *name, int *out)
     return SM_OK;
 }
 
-static enum sm_err spawn(const char *dir, const struct sm_fd_map fds[static 2],
+static enum sm_err spawn(const char *dir, const struct sm_fd_map fds[static 4],
                          bool die_with_parent, struct sm_child *out)
 {
     char path[SM_PATH], state[ARG], log[ARG], pid[ARG];
@@ -166,7 +166,7 @@ static enum sm_err spawn(const char *dir, const struct sm_fd_map fds[static 2],
     struct sm_child_cfg cfg = {.path = path,
                                .argv = argv,
                                .fds = fds,
-                               .n_fds = 2,
+                               .n_fds = 4,
                                .own_group = !die_with_parent,
                                .die_with_parent = die_with_parent};
     return sm_child_spawn(&cfg, out);
@@ -175,11 +175,15 @@ static enum sm_err spawn(const char *dir, const struct sm_fd_map fds[static 2],
 enum sm_err sm_swtpm_start(const char *dir, bool die_with_parent, struct sm_child *out)
 {
     int server = -1, control = -1;
-    enum sm_err e = listen_at(dir, "tpm.sock", &server);
+    int quiet = open("/dev/null", O_RDWR | O_CLOEXEC);
+    enum sm_err e = quiet < 0 ? sm_err_of_errno(errno) : listen_at(dir, "tpm.sock", &server);
     e = e == SM_OK ? listen_at(dir, "tpm.ctrl", &control) : e;
     if (e == SM_OK) {
-        const struct sm_fd_map fds[] = {{server, 3}, {control, 4}};
+        const struct sm_fd_map fds[] = {{server, 3}, {control, 4}, {quiet, 1}, {quiet, 2}};
         e = spawn(dir, fds, die_with_parent, out);
+    }
+    if (quiet >= 0) {
+        (void)close(quiet);
     }
     if (server >= 0) {
         (void)close(server);

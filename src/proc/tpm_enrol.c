@@ -18,7 +18,7 @@
 
 #define REQUEST_LABEL "seemesh/tpm-request/1"
 #define REPLY_LABEL   "seemesh/tpm-reply/1"
-enum { REQUEST_FIELDS = 5, REPLY_FIELDS = 4 };
+enum { REQUEST_FIELDS = 5, REPLY_FIELDS = 5 };
 
 __attribute__((format(printf, 3, 4))) static enum sm_err
 because(enum sm_err e, char why[static SM_TPM_ENROL_WHY], const char *fmt, ...)
@@ -240,7 +240,7 @@ enum sm_err sm_tpm_request_make(const struct sm_tpm_node *n, const struct sm_anc
 
 struct reply {
     uint64_t ek_alg;
-    struct sm_view id_object, secret, box;
+    struct sm_view ek_name, id_object, secret, box;
 };
 
 static enum sm_err reply_read(struct sm_view bytes, struct reply *out)
@@ -254,9 +254,10 @@ static enum sm_err reply_read(struct sm_view bytes, struct reply *out)
         sm_cbor_fail(&c);
     }
     r.ek_alg = sm_cbor_uint(&c);
-    r.id_object = get_bytes(&c, 2);
-    r.secret = get_bytes(&c, 3);
-    r.box = get_bytes(&c, 4);
+    r.ek_name = get_bytes(&c, 2);
+    r.id_object = get_bytes(&c, 3);
+    r.secret = get_bytes(&c, 4);
+    r.box = get_bytes(&c, 5);
     if (r.box.n < SM_TAG_BYTES || r.box.n > SM_NODE_ENDORSEMENT_MAX + SM_TAG_BYTES) {
         sm_cbor_fail(&c);
     }
@@ -285,16 +286,37 @@ static enum sm_err load_ak(struct sm_tpmdev *t, const char *dir)
     return sm_tpmdev_ak_load(t, sm_buf_view(&blob));
 }
 
+/* A credential for another EK is told from the name: swtpm 0.7 goes into failure mode over one
+ * that it cannot open. */
+static enum sm_err check_ek_name(struct sm_tpmdev *t, enum sm_tpmdev_ek kind,
+                                 struct sm_view name, char why[static SM_TPM_ENROL_WHY])
+{
+    SM_CLEANUP(sm_buf_done) struct sm_buf pub = SM_BUF(SM_TPMDEV_BLOB);
+    struct sm_tpm_ek ek;
+    enum sm_err e = sm_tpmdev_ek_public(t, kind, &pub);
+    if (e != SM_OK) {
+        return because(e, why, "%s", sm_tpmdev_why(t));
+    }
+    e = sm_tpm_ek_read(sm_buf_view(&pub), &ek);
+    if (e != SM_OK || !sm_view_eq(name, sm_view_of(ek.name, sizeof ek.name))) {
+        return because(SM_E_CRYPTO, why, "the answer is not for this TPM: another EK's");
+    }
+    return SM_OK;
+}
+
 static enum sm_err activate(const struct sm_tpm_node *n, const struct reply *r,
                             struct sm_secret32 *out, char why[static SM_TPM_ENROL_WHY])
 {
     enum sm_tpmdev_ek kind = r->ek_alg == SM_TPM_ECC ? SM_TPMDEV_EK_ECC : SM_TPMDEV_EK_RSA;
     struct sm_tpmdev *t = NULL;
     SM_TRY(open_tpm(n, &t, why));
-    enum sm_err e = load_ak(t, n->dir);
-    e = e == SM_OK ? sm_tpmdev_activate(t, kind, r->id_object, r->secret, out->b) : e;
-    if (e != SM_OK) {
-        (void)because(e, why, "the answer is not for this TPM and key: %s", sm_tpmdev_why(t));
+    enum sm_err e = check_ek_name(t, kind, r->ek_name, why);
+    if (e == SM_OK) {
+        e = load_ak(t, n->dir);
+        e = e == SM_OK ? sm_tpmdev_activate(t, kind, r->id_object, r->secret, out->b) : e;
+        if (e != SM_OK) {
+            (void)because(e, why, "the answer is not for this TPM's key: %s", sm_tpmdev_why(t));
+        }
     }
     sm_tpmdev_close(t);
     return e;
@@ -452,9 +474,10 @@ static enum sm_err write_reply(const struct sm_tpm_ek *ek, struct sm_view ak_nam
     sm_cbor_put_map(&w, REPLY_FIELDS);
     sm_cbor_put_uint(&w, 1);
     sm_cbor_put_uint(&w, ek->key.alg);
-    put_bytes(&w, 2, sm_view_of(challenge.id_object, challenge.id_object_n));
-    put_bytes(&w, 3, sm_view_of(challenge.secret, challenge.secret_n));
-    put_bytes(&w, 4, sm_view_of(box, endorsement.n + SM_TAG_BYTES));
+    put_bytes(&w, 2, sm_view_of(ek->name, sizeof ek->name));
+    put_bytes(&w, 3, sm_view_of(challenge.id_object, challenge.id_object_n));
+    put_bytes(&w, 4, sm_view_of(challenge.secret, challenge.secret_n));
+    put_bytes(&w, 5, sm_view_of(box, endorsement.n + SM_TAG_BYTES));
     SM_TRY(sm_wr_done(&w, &v));
     sm_buf_clear(out);
     return sm_buf_add(out, v.p, v.n);

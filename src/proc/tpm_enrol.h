@@ -13,8 +13,8 @@
  * on the same machine, "seemesh init --tpm" does all three.
  *
  *     request  {1: mesh id, 2: sign_key, 3: EK public area, 4: EK certificate, 5: envelope}
- *     answer   {1: EK's algorithm, 2: TPM2B_ID_OBJECT, 3: TPM2B_ENCRYPTED_SECRET,
- *               4: sealed endorsement}             deterministic CBOR
+ *     answer   {1: EK's algorithm, 2: EK's name, 3: TPM2B_ID_OBJECT,
+ *               4: TPM2B_ENCRYPTED_SECRET, 5: sealed endorsement}   deterministic CBOR
  *
  * Errors:  those of os/tpm.h; MALFORMED, TRUNCATED, LIMIT; AUTH (another mesh); CRYPTO,
  *          EXPIRED, REFUSED (the EK, or the quote).  `why` is a sentence.

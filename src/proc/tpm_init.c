@@ -4,6 +4,7 @@
 #include "os/clock.h"
 #include "os/secretmem.h"
 #include "proc/identity.h"
+#include "proc/root.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -25,10 +26,8 @@ because(enum sm_err e, char why[static SM_TPM_ENROL_WHY], const char *fmt, ...)
 static enum sm_err load_root(const char *root_dir, struct sm_sign_pair **out,
                              char why[static SM_TPM_ENROL_WHY])
 {
-    char path[SM_PATH];
-    SM_TRY(sm_path_join(root_dir, "root.key", path));
-    enum sm_err e = sm_key_file(sm_suite_real(), path, false, out);
-    return e == SM_OK ? e : because(e, why, "%s: %s", path, sm_err_words(e));
+    enum sm_err e = sm_root_key(root_dir, out);
+    return e == SM_OK ? e : because(e, why, "the root in %s: %s", root_dir, sm_err_words(e));
 }
 
 /* -- endorsing --------------------------------------------------------------------------- */
@@ -56,6 +55,16 @@ static enum sm_err endorse(const struct sm_sign_pair *root, const char *makers,
     return e;
 }
 
+static bool is_pinned(const struct sm_anchor *a, const struct sm_sign_pair *root)
+{
+    for (size_t i = 0; i < a->n_roots; i++) {
+        if (memcmp(a->roots[i], root->pub.b, sizeof a->roots[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 enum sm_err sm_tpm_endorse_with(const char *root_dir, const char *makers,
                                 const struct sm_anchor *a, struct sm_view request,
                                 struct sm_buf *out_reply, struct sm_tpm_endorsed *out,
@@ -63,7 +72,12 @@ enum sm_err sm_tpm_endorse_with(const char *root_dir, const char *makers,
 {
     struct sm_sign_pair *root = NULL;
     SM_TRY(load_root(root_dir, &root, why));
-    enum sm_err e = endorse(root, makers, a, request, out_reply, out, why);
+    enum sm_err e = is_pinned(a, root)
+                        ? endorse(root, makers, a, request, out_reply, out, why)
+                        : because(SM_E_REFUSED, why,
+                                  "the root in %s is none of those that the configuration "
+                                  "pins: no node would believe what it signs",
+                                  root_dir);
     sm_secret_free(root);
     return e;
 }

@@ -3,7 +3,7 @@
 
 # One line a command: its words, then ":", then its options.
 _seemesh_table='
-dev up: --nodes --see-slots --dir
+dev up: --nodes --see-slots --tpm --dir
 dev down: --dir
 init: --dev-root --name --mesh --owner --listen --peers --tpm --tpm-ca --pcrs --platform --root --environment
 node:
@@ -22,6 +22,10 @@ platform accept:
 attest explain: --report --vek --quote --sig --doc --chain --crl --tcb-info --qe-identity --pck-crl --root-crl --ak --pcrs --event-log --root --as-of --nonce --measurement --allow-debug --manifest --policy
 attest diff: --as-of
 attest reasons: --platform
+tpm show: --tpm
+tpm request: -o --renew --pcrs
+tpm endorse: --root-dir --tpm-ca -o
+tpm accept:
 nodes:
 route:
 trust:
@@ -55,12 +59,12 @@ _seemesh() {
     done
     COMPREPLY=()
     case $prev in
-    --home | --dir | --dev-root)
+    --home | --dir | --dev-root | --root-dir)
         mapfile -t COMPREPLY < <(compgen -d -- "$cur")
         return
         ;;
     -o | --output | --reduce | --receipts | --report | --vek | --quote | --sig | --doc | --chain | --crl | \
-        --tcb-info | --qe-identity | --pck-crl | --root-crl | --ak | --pcrs | --event-log | --root)
+        --tcb-info | --qe-identity | --pck-crl | --root-crl | --ak | --pcrs | --event-log | --root | --tpm-ca)
         mapfile -t COMPREPLY < <(compgen -f -- "$cur")
         return
         ;;
