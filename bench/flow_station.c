@@ -225,7 +225,7 @@ static void take(struct end *e, const struct sm_tunnel_out *o)
 static void drain(struct end *e)
 {
     struct sm_tunnel_out o;
-    while (sm_tunnel_next(e->t, &o)) {
+    while (sm_tunnel_next(e->t, e->st->now, &o)) {
         take(e, &o);
     }
 }

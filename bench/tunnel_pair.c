@@ -100,7 +100,7 @@ static void answer_sign(struct tunnel_pair *p, struct end *e, const struct sm_tu
 static enum sm_err drain(struct tunnel_pair *p, struct end *e)
 {
     struct sm_tunnel_out o;
-    while (sm_tunnel_next(e->t, &o)) {
+    while (sm_tunnel_next(e->t, (struct sm_mono){1}, &o)) {
         switch (o.kind) {
         case SM_TUNNEL_SEND:
             if (o.bytes.n > WIRE_BYTES - e->wire_n) {

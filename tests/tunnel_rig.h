@@ -220,7 +220,7 @@ static inline void rig_out(struct rig_end *e, const struct sm_tunnel_out *o, str
 static inline void rig_drain(struct rig_end *e, struct sm_mono now)
 {
     struct sm_tunnel_out o;
-    while (sm_tunnel_next(e->t, &o)) {
+    while (sm_tunnel_next(e->t, now, &o)) {
         rig_out(e, &o, now);
     }
 }

@@ -101,17 +101,23 @@ enum sm_err sm_channel_open(struct sm_channel *c, const struct sm_tframe *f, uin
 
 /* SPEC Noise 4.2: "REKEY(k): ... returns the first 32 bytes from ENCRYPT(k, maxnonce, zerolen,
  * zeros)".  The nonce of all ones is the same for both ciphers. */
-enum sm_err sm_channel_rekey(struct sm_channel *c)
+enum sm_err sm_channel_next_key(struct sm_aead *a, struct sm_secret32 *out)
 {
     static const uint8_t maxnonce[SM_NONCE_BYTES] = {[4] = 0xff, 0xff, 0xff, 0xff,
                                                      0xff,       0xff, 0xff, 0xff};
     uint8_t zeros[32] = {0}, sealed[32 + SM_TAG_BYTES];
-    struct sm_secret32 next;
-    SM_TRY(sm_aead_seal_nonce(&c->aead, maxnonce, (struct sm_view){0},
-                              sm_view_of(zeros, sizeof zeros), sealed));
-    memcpy(next.b, sealed, sizeof next.b);
-    enum sm_err e = sm_aead_init(&c->aead, c->aead.suite, c->aead.kind, &next);
+    SM_TRY(sm_aead_seal_nonce(a, maxnonce, (struct sm_view){0}, sm_view_of(zeros, sizeof zeros),
+                              sealed));
+    memcpy(out->b, sealed, sizeof out->b);
     sm_wipe(sealed, sizeof sealed);
+    return SM_OK;
+}
+
+enum sm_err sm_channel_rekey(struct sm_channel *c)
+{
+    struct sm_secret32 next;
+    SM_TRY(sm_channel_next_key(&c->aead, &next));
+    enum sm_err e = sm_aead_init(&c->aead, c->aead.suite, c->aead.kind, &next);
     sm_wipe(&next, sizeof next);
     c->frames = 0;
     c->bytes = 0;

@@ -48,5 +48,8 @@ enum sm_err sm_channel_seal_from(struct sm_channel *c, uint8_t type, struct sm_v
 enum sm_err sm_channel_open(struct sm_channel *c, const struct sm_tframe *f, uint8_t *p,
                             struct sm_view *out) SM_MUST;
 
+/* The key that follows a's, by Noise's REKEY. */
+enum sm_err sm_channel_next_key(struct sm_aead *a, struct sm_secret32 *out) SM_MUST;
+
 /* The next key, made from this one; this one is forgotten. */
 enum sm_err sm_channel_rekey(struct sm_channel *c) SM_MUST;

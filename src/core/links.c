@@ -614,7 +614,7 @@ bool links_next(struct sm_node *n, struct sm_action *out, bool *progress)
         if (l->is_used && l->is_at_door && door_next(n, l, out)) {
             return true;
         }
-        while (l->is_used && l->tunnel != NULL && sm_tunnel_next(l->tunnel, &o)) {
+        while (l->is_used && l->tunnel != NULL && sm_tunnel_next(l->tunnel, n->now, &o)) {
             *progress = true;
             if (take(n, l, &o, out)) {
                 n->drain_at = at;

@@ -5,12 +5,16 @@
 #include "core/handshake.h"
 #include "core/lease.h"
 #include "core/outq.h"
+#include "wire/datagram.h"
 
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+_Static_assert(SM_DGRAM_PACKET_MAX == SM_TFRAME_PAYLOAD_MAX, "either carrier takes it");
+_Static_assert(SM_HANDSHAKE_OUT <= SM_DGRAM_CLEAR_MAX, "a flight fits a datagram");
 
 #define PINGS_KEPT   4u
 #define PINGS_MISSED 3u
@@ -64,6 +68,7 @@ struct sm_tunnel {
     struct sm_outq control, data; /* composed */
     struct sm_outq ready;         /* sealed: goes before all else */
     size_t in_carrier;
+    struct sm_dgram *dgram; /* NULL: the carrier is a stream */
     uint8_t rekey_frame[SM_TFRAME_HEAD + SM_TFRAME_TAG];
 
     uint8_t *stream; /* the caller's bytes still to read */
@@ -99,17 +104,34 @@ static void set_defaults(struct sm_tunnel_cfg *c)
     c->rekey_bytes = c->rekey_bytes != 0 ? c->rekey_bytes : (uint64_t)1 << 36;
 }
 
+static struct sm_dgram *new_dgram(const struct sm_tunnel_cfg *cfg)
+{
+    struct sm_dgram_cfg c = *cfg->datagrams;
+    struct sm_rng rng;
+    c.suite = cfg->suite;
+    c.is_dialer = cfg->is_dialer;
+    c.queue_bytes = cfg->data_bytes;
+    sm_rng_init(&rng, cfg->seed, "tunnel-dgram");
+    sm_rng_bytes(&rng, c.seed, sizeof c.seed);
+    sm_rng_wipe(&rng);
+    return sm_dgram_new(&c);
+}
+
 struct sm_tunnel *sm_tunnel_new(const struct sm_tunnel_cfg *cfg)
 {
     struct sm_tunnel *t = calloc(1, sizeof *t);
     struct proving *p = calloc(1, sizeof *p);
-    if (t == NULL || p == NULL) {
+    struct sm_dgram *d = cfg->datagrams != NULL ? new_dgram(cfg) : NULL;
+    if (t == NULL || p == NULL || (cfg->datagrams != NULL && d == NULL)) {
         free(t);
         free(p);
+        sm_dgram_free(d);
         return NULL;
     }
     t->prove = p;
+    t->dgram = d;
     t->cfg = *cfg;
+    t->cfg.datagrams = NULL;
     set_defaults(&t->cfg);
     sm_handshake_init(&p->hand, cfg->suite, cfg->anchor, cfg->is_dialer, cfg->faster, cfg->dh,
                       cfg->is_dialer ? cfg->peer : NULL, cfg->known);
@@ -157,6 +179,7 @@ void sm_tunnel_free(struct sm_tunnel *t)
     sm_outq_done(&t->data);
     sm_outq_done(&t->ready);
     sm_buf_done(&t->part);
+    sm_dgram_free(t->dgram);
     sm_wipe(t, sizeof *t);
     free(t);
 }
@@ -210,6 +233,9 @@ __attribute__((format(printf, 3, 4))) static void fail(struct sm_tunnel *t, enum
     go_down(t, err, "%s", why);
     if (t->has_keys) {
         queue_close(t, err, why);
+    }
+    if (t->dgram != NULL) {
+        sm_dgram_hurry(t->dgram);
     }
 }
 
@@ -364,6 +390,20 @@ static void on_accept(struct sm_tunnel *t, struct sm_view payload)
 
 /* -- the handshake in clear ---------------------------------------------------------------- */
 
+/* Datagrams have keys of their own beside those of the stream they carry. */
+static enum sm_err give_datagram_keys(struct sm_tunnel *t)
+{
+    struct sm_secret32 k_out, k_in;
+    if (t->dgram == NULL) {
+        return SM_OK;
+    }
+    SM_TRY(sm_noise_export(&t->prove->hand.noise, "seemesh/datagrams/1", &k_out, &k_in));
+    enum sm_err e = sm_dgram_keys(t->dgram, t->now, t->cipher, &k_out, &k_in);
+    sm_wipe(&k_out, sizeof k_out);
+    sm_wipe(&k_in, sizeof k_in);
+    return e;
+}
+
 static enum sm_err take_keys(struct sm_tunnel *t)
 {
     struct proving *p = t->prove;
@@ -376,6 +416,7 @@ static enum sm_err take_keys(struct sm_tunnel *t)
     sm_lease_bind(&t->lease, h.p, &pk_peer);
     t->cipher = p->hand.cipher;
     t->is_pq = p->hand.is_pq;
+    SM_TRY(give_datagram_keys(t));
     SM_TRY(sm_noise_split(n, &k_out, &k_in));
     enum sm_err e = sm_channel_init(&t->out, t->cfg.suite, t->cipher, &k_out);
     if (e == SM_OK) {
@@ -685,6 +726,44 @@ static void refuse_version(struct sm_tunnel *t)
     }
 }
 
+/* A packet that came beside the stream.  It may be ahead of the ACCEPT that lets it in, or come
+ * after the end: then it is lost, as packets may be. */
+static bool on_datagram_packet(struct sm_tunnel *t, struct sm_view packet,
+                               struct sm_tunnel_out *out)
+{
+    if (t->state != UP) {
+        return false;
+    }
+    t->ping.is_unheard = false;
+    t->ping.missed = 0;
+    *out = (struct sm_tunnel_out){
+        .kind = SM_TUNNEL_MESSAGE, .message = SM_TUNNEL_PACKET, .bytes = packet};
+    return true;
+}
+
+/* More of the stream from the datagrams, or a packet.  False when there is nothing. */
+static bool read_datagrams(struct sm_tunnel *t, struct sm_tunnel_out *out, bool *is_out)
+{
+    struct sm_dgram_in in;
+    *is_out = false;
+    if (!sm_dgram_next(t->dgram, &in)) {
+        return false;
+    }
+    switch (in.kind) {
+    case SM_DGRAM_IN_STREAM:
+        t->stream = in.p;
+        t->stream_n = t->state != DOWN ? in.n : 0;
+        return true;
+    case SM_DGRAM_IN_PACKET:
+        *is_out = on_datagram_packet(t, sm_view_of(in.p, in.n), out);
+        return true;
+    case SM_DGRAM_IN_FAILED:
+        go_down(t, in.err, "the peer's datagrams: %s", sm_err_words(in.err));
+        return true;
+    }
+    return false;
+}
+
 /* Read one message.  False when there is none; *is_out when it gave something to tell. */
 static bool read_one(struct sm_tunnel *t, struct sm_tunnel_out *out, bool *is_out)
 {
@@ -693,6 +772,9 @@ static bool read_one(struct sm_tunnel *t, struct sm_tunnel_out *out, bool *is_ou
     *is_out = false;
     if (t->state == NEW || t->state == DOWN) {
         return false;
+    }
+    if (t->dgram != NULL && t->stream_n == 0) {
+        return read_datagrams(t, out, is_out);
     }
     enum sm_err e = next_message(t, &p, &n);
     if (e != SM_OK) {
@@ -703,7 +785,7 @@ static bool read_one(struct sm_tunnel *t, struct sm_tunnel_out *out, bool *is_ou
         return true;
     }
     if (p == NULL) {
-        return false;
+        return t->dgram != NULL; /* there may be another datagram */
     }
     if (t->state == HANDSHAKE) {
         on_handshake(t, p, n);
@@ -713,8 +795,7 @@ static bool read_one(struct sm_tunnel *t, struct sm_tunnel_out *out, bool *is_ou
     return true;
 }
 
-void sm_tunnel_input(struct sm_tunnel *t, struct sm_mono now, struct sm_wall wall, uint8_t *p,
-                     size_t n)
+static void begin_input(struct sm_tunnel *t, struct sm_mono now, struct sm_wall wall)
 {
     assert(t->state != NEW);
     assert(t->stream_n == 0); /* the caller drains between inputs */
@@ -723,6 +804,23 @@ void sm_tunnel_input(struct sm_tunnel *t, struct sm_mono now, struct sm_wall wal
     if (t->state == UP && sm_is_due(sm_lease_end(&t->lease), now)) {
         expire(t); /* nothing is taken after the end, however late the tick is */
     }
+}
+
+void sm_tunnel_datagrams(struct sm_tunnel *t, struct sm_mono now, struct sm_wall wall,
+                         const struct sm_path *from, uint8_t *p, size_t n, size_t segment)
+{
+    assert(t->dgram != NULL);
+    begin_input(t, now, wall);
+    if (t->state != DOWN) {
+        sm_dgram_input(t->dgram, now, from, p, n, segment);
+    }
+}
+
+void sm_tunnel_input(struct sm_tunnel *t, struct sm_mono now, struct sm_wall wall, uint8_t *p,
+                     size_t n)
+{
+    assert(t->dgram == NULL);
+    begin_input(t, now, wall);
     if (t->state != DOWN) {
         t->stream = p;
         t->stream_n = n;
@@ -740,12 +838,20 @@ static bool is_key_used_up(const struct sm_tunnel *t)
 /* Bytes the carrier may still be given; the last frame may be longer. */
 static size_t carrier_room(const struct sm_tunnel *t)
 {
+    if (t->dgram != NULL) {
+        size_t room = sm_dgram_room(t->dgram);
+        return room > SM_TFRAME_MAX ? room - SM_TFRAME_MAX : 0;
+    }
     size_t taken = t->in_carrier + sm_outq_bytes(&t->ready);
     return taken < t->cfg.carrier_bytes ? t->cfg.carrier_bytes - taken : 0;
 }
 
 size_t sm_tunnel_room(const struct sm_tunnel *t)
 {
+    if (t->dgram != NULL) {
+        size_t most = t->cfg.data_bytes / 2, queued = sm_dgram_queued(t->dgram);
+        return t->state == UP && queued < most ? most - queued : 0;
+    }
     bool is_empty = sm_outq_bytes(&t->control) == 0 && sm_outq_bytes(&t->data) == 0;
     return t->state == UP && is_empty && !is_key_used_up(t) ? carrier_room(t) : 0;
 }
@@ -771,6 +877,9 @@ enum sm_err sm_tunnel_send2(struct sm_tunnel *t, enum sm_tunnel_kind kind, struc
     }
     if (a.n > SM_TFRAME_PAYLOAD_MAX || b.n > SM_TFRAME_PAYLOAD_MAX - a.n) {
         return SM_E_LIMIT;
+    }
+    if (t->dgram != NULL && kind == SM_TUNNEL_PACKET) {
+        return sm_dgram_packet2(t->dgram, a, b);
     }
     if (kind == SM_TUNNEL_CONTROL) {
         return sm_outq_push2(&t->control, SM_TFRAME_CONTROL, a, b);
@@ -829,8 +938,42 @@ static enum sm_err send_sealed(struct sm_tunnel *t, struct sm_view *out)
     return send_queue(t, has_control ? &t->control : &t->data, room, out);
 }
 
+/* Move what the stream has to say into the datagrams' stream, as far as there is room. */
+static enum sm_err fill_datagrams(struct sm_tunnel *t)
+{
+    struct sm_view bytes;
+    if (t->prove != NULL && t->prove->clear_n > 0) {
+        sm_dgram_hand(t->dgram, sm_view_of(t->prove->clear, t->prove->clear_n));
+        t->prove->clear_n = 0;
+    }
+    do {
+        bytes = (struct sm_view){0};
+        SM_TRY(send_sealed(t, &bytes));
+        SM_TRY(sm_dgram_stream(t->dgram, bytes));
+    } while (bytes.n > 0);
+    return SM_OK;
+}
+
+static bool next_datagrams(struct sm_tunnel *t, struct sm_tunnel_out *out)
+{
+    struct sm_dgram_batch b;
+    enum sm_err e = fill_datagrams(t);
+    if (e != SM_OK) {
+        go_down(t, e, "sealing: %s", sm_err_words(e));
+    }
+    if (t->state == NEW || !sm_dgram_send(t->dgram, t->now, &b)) {
+        return false;
+    }
+    *out = (struct sm_tunnel_out){
+        .kind = SM_TUNNEL_SEND, .bytes = b.bytes, .segment = b.segment, .to = b.to};
+    return true;
+}
+
 static bool next_send(struct sm_tunnel *t, struct sm_tunnel_out *out)
 {
+    if (t->dgram != NULL) {
+        return next_datagrams(t, out);
+    }
     struct sm_view bytes = {0};
     if (t->prove != NULL && t->prove->clear_n > 0) {
         bytes = sm_view_of(t->prove->clear, t->prove->clear_n);
@@ -889,8 +1032,9 @@ static bool next_event(struct sm_tunnel *t, struct sm_tunnel_out *out)
     return false;
 }
 
-bool sm_tunnel_next(struct sm_tunnel *t, struct sm_tunnel_out *out)
+bool sm_tunnel_next(struct sm_tunnel *t, struct sm_mono now, struct sm_tunnel_out *out)
 {
+    t->now = now;
     if (t->state == UP && !t->has_up) {
         end_proving(t);
     }
@@ -977,6 +1121,9 @@ static void tick_lease(struct sm_tunnel *t)
 void sm_tunnel_tick(struct sm_tunnel *t, struct sm_mono now)
 {
     t->now = now;
+    if (t->dgram != NULL) {
+        sm_dgram_tick(t->dgram, now);
+    }
     if (sm_is_due(t->handshake_by, now)) {
         fail(t, SM_E_TIMEOUT, "the handshake took too long");
         return;
@@ -1009,7 +1156,7 @@ void sm_tunnel_tick(struct sm_tunnel *t, struct sm_mono now)
     }
 }
 
-struct sm_mono sm_tunnel_deadline(const struct sm_tunnel *t)
+static struct sm_mono own_deadline(const struct sm_tunnel *t)
 {
     if (t->state == HANDSHAKE && sm_handshake_has_work(&t->prove->hand)) {
         return t->now;
@@ -1019,6 +1166,13 @@ struct sm_mono sm_tunnel_deadline(const struct sm_tunnel *t)
     }
     struct sm_mono keys = sm_earlier(t->rekey_at, t->peer_rekey_by);
     return sm_earlier(sm_earlier(t->ping.at, keys), sm_lease_deadline(&t->lease));
+}
+
+struct sm_mono sm_tunnel_deadline(const struct sm_tunnel *t)
+{
+    struct sm_mono own = own_deadline(t);
+    bool has_dgram = t->dgram != NULL && t->state != DOWN;
+    return has_dgram ? sm_earlier(own, sm_dgram_deadline(t->dgram)) : own;
 }
 
 /* -- records and leases -------------------------------------------------------------------- */
@@ -1063,7 +1217,19 @@ bool sm_tunnel_is_up(const struct sm_tunnel *t)
 
 size_t sm_tunnel_queued(const struct sm_tunnel *t)
 {
-    return sm_outq_bytes(&t->data) + sm_outq_bytes(&t->ready) + t->in_carrier;
+    return t->dgram != NULL
+               ? sm_dgram_queued(t->dgram)
+               : sm_outq_bytes(&t->data) + sm_outq_bytes(&t->ready) + t->in_carrier;
+}
+
+bool sm_tunnel_is_quiet(const struct sm_tunnel *t)
+{
+    return t->ping.is_unheard && t->ping.missed > 0;
+}
+
+const struct sm_dgram *sm_tunnel_dgram(const struct sm_tunnel *t)
+{
+    return t->dgram;
 }
 
 enum sm_aead_kind sm_tunnel_cipher(const struct sm_tunnel *t)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/* tunnel: one attested, encrypted link to a neighbour over one byte stream.
+/* tunnel: one attested, encrypted link to a neighbour over a byte stream or over datagrams.
  *
  * The dialer says what it wants in clear, Noise XX (or IK, when the dialer knows the peer's
  * key) makes the channel, and inside it, before anything else, both ends show their NODE
@@ -12,7 +12,7 @@
  *     t = sm_tunnel_new(&cfg); sm_tunnel_open(t, now);
  *     on bytes:   sm_tunnel_input(t, now, wall, p, n);   then drain
  *     on timer:   sm_tunnel_tick(t, now);                then drain
- *     drain:      while (sm_tunnel_next(t, &out)) { ... }
+ *     drain:      while (sm_tunnel_next(t, now, &out)) { ... }
  *     on written: sm_tunnel_written(t, n);               then drain
  *
  * After each call into it the tunnel must be drained until next() says false, and the bytes of
@@ -22,6 +22,11 @@
  * Queues are short on purpose.  At most carrier_bytes and a frame are handed out that the
  * carrier has not reported as written; the rest waits here, where control goes ahead of data.
  *
+ * Over datagrams (cfg.datagrams) it is the same tunnel: its stream travels as core/dgram.h
+ * says, and packets beside it, unreliably.  Then sm_tunnel_datagrams() takes the place of
+ * input(), a SEND says where to and how long each datagram is, and nothing is reported as
+ * written.
+ *
  * Memory:  one object and a handshake that is freed when the tunnel is up; queues grow on
  *          demand to the bounds in cfg.
  * Errors:  whatever the peer does ends in DOWN with an error and a sentence.
@@ -30,6 +35,7 @@
 #include "attest/anchor.h"
 #include "attest/rules.h"
 #include "base/time.h"
+#include "core/dgram.h"
 #include "crypto/suite.h"
 #include "wire/frame.h"
 
@@ -48,15 +54,18 @@ struct sm_tunnel_cfg {
     struct sm_view record;     /* own signed NODE record; copied */
     const struct sm_dh_pub *peer;  /* dialer: the peer's key if known, else NULL; copied */
     const struct sm_node_id *want; /* dialer: refuse any other node, or NULL; copied */
-    size_t data_bytes;             /* data that may wait: 256 KiB, about 1 ms at 2 GB/s */
-    size_t control_bytes;          /* control that may wait: 2 MiB, one area's link state */
-    size_t carrier_bytes;          /* handed out and not yet written: 256 KiB */
-    struct sm_dur handshake;       /* from open to up: 10 s */
-    struct sm_dur ping;            /* 2 s; asked again after half of it, dead after 3 */
-    struct sm_dur lease;           /* a proof holds so long at most: 1 h */
-    struct sm_dur rekey;           /* 120 s, less up to a tenth by chance */
-    uint64_t rekey_frames;         /* 2^20 */
-    uint64_t rekey_bytes;          /* 2^36 */
+    /* NULL: the carrier is a stream.  Copied; suite, seed, is_dialer and queue_bytes are the
+     * tunnel's own. */
+    const struct sm_dgram_cfg *datagrams;
+    size_t data_bytes;       /* data that may wait: 256 KiB, about 1 ms at 2 GB/s */
+    size_t control_bytes;    /* control that may wait: 2 MiB, one area's link state */
+    size_t carrier_bytes;    /* handed out and not yet written: 256 KiB */
+    struct sm_dur handshake; /* from open to up: 10 s */
+    struct sm_dur ping;      /* 2 s; asked again after half of it, dead after 3 */
+    struct sm_dur lease;     /* a proof holds so long at most: 1 h */
+    struct sm_dur rekey;     /* 120 s, less up to a tenth by chance */
+    uint64_t rekey_frames;   /* 2^20 */
+    uint64_t rekey_bytes;    /* 2^36 */
 };
 
 enum sm_tunnel_kind {
@@ -78,6 +87,8 @@ struct sm_tunnel_out {
     enum sm_tunnel_out_kind kind;
     enum sm_tunnel_kind message;
     struct sm_view bytes;              /* SEND, SIGN, MESSAGE */
+    size_t segment;                    /* SEND over datagrams: length of each but the last */
+    struct sm_path to;                 /* likewise */
     uint64_t token;                    /* SIGN */
     const struct sm_node_record *peer; /* UP */
     struct sm_dur rtt;                 /* RTT */
@@ -97,6 +108,11 @@ void sm_tunnel_open(struct sm_tunnel *t, struct sm_mono now);
 void sm_tunnel_input(struct sm_tunnel *t, struct sm_mono now, struct sm_wall wall, uint8_t *p,
                      size_t n);
 
+/* Datagrams that came together from one address, each `segment` bytes but the last.  They are
+ * overwritten. */
+void sm_tunnel_datagrams(struct sm_tunnel *t, struct sm_mono now, struct sm_wall wall,
+                         const struct sm_path *from, uint8_t *p, size_t n, size_t segment);
+
 /* The carrier has taken n bytes of what SEND gave. */
 void sm_tunnel_written(struct sm_tunnel *t, size_t n);
 
@@ -113,7 +129,8 @@ enum sm_err sm_tunnel_send2(struct sm_tunnel *t, enum sm_tunnel_kind kind, struc
                             struct sm_view b) SM_MUST;
 
 /* Bytes of data that sm_tunnel_send() would seal straight from the caller's memory; a source
- * that can wait sends no more.  0: what is sent waits here, behind what waits already. */
+ * that can wait sends no more.  0: what is sent waits here, behind what waits already.  Over
+ * datagrams: bytes until half of the queue is full. */
 size_t sm_tunnel_room(const struct sm_tunnel *t);
 
 /* Tell the peer why and go down; what was queued is dropped. */
@@ -133,7 +150,7 @@ void sm_tunnel_judge(struct sm_tunnel *t, struct sm_mono now, struct sm_wall wal
 
 void sm_tunnel_tick(struct sm_tunnel *t, struct sm_mono now);
 struct sm_mono sm_tunnel_deadline(const struct sm_tunnel *t);
-bool sm_tunnel_next(struct sm_tunnel *t, struct sm_tunnel_out *out);
+bool sm_tunnel_next(struct sm_tunnel *t, struct sm_mono now, struct sm_tunnel_out *out);
 
 bool sm_tunnel_is_up(const struct sm_tunnel *t);
 size_t
@@ -149,6 +166,12 @@ struct sm_tunnel_lease {
     const struct sm_claims *claims; /* live as the tunnel does */
 };
 struct sm_tunnel_lease sm_tunnel_lease(const struct sm_tunnel *t);
+
+/* Nothing has come since a ping that was answered late or not at all. */
+bool sm_tunnel_is_quiet(const struct sm_tunnel *t);
+
+/* The carrier, when it is datagrams; NULL when it is a stream. */
+const struct sm_dgram *sm_tunnel_dgram(const struct sm_tunnel *t);
 
 enum sm_aead_kind sm_tunnel_cipher(const struct sm_tunnel *t); /* once it is chosen */
 bool sm_tunnel_is_pq(const struct sm_tunnel *t);               /* likewise */

@@ -602,18 +602,37 @@ struct sm_view sm_noise_hash(const struct sm_noise *n)
     return sm_view_of(n->h, sm_hash_len(n->hash));
 }
 
+/* HKDF(ck, input, 2): the first key is the initiator's to send with. */
+static void key_pair(const struct sm_noise *n, struct sm_view input,
+                     struct sm_secret32 *out_send, struct sm_secret32 *out_recv)
+{
+    size_t len = sm_hash_len(n->hash);
+    uint8_t k[2 * SM_HASH_MAX];
+    hkdf(n, input, k, 2);
+    memcpy(out_send->b, k + (n->is_initiator ? 0 : len), sizeof out_send->b);
+    memcpy(out_recv->b, k + (n->is_initiator ? len : 0), sizeof out_recv->b);
+    sm_wipe(k, sizeof k);
+}
+
+/* The chaining key of a finished handshake meets no input but these and the empty one. */
+enum sm_err sm_noise_export(const struct sm_noise *n, const char *label,
+                            struct sm_secret32 *out_send, struct sm_secret32 *out_recv)
+{
+    if (n->state != SM_NOISE_DONE) {
+        return SM_E_STATE;
+    }
+    assert(label[0] != '\0');
+    key_pair(n, sm_view_str(label), out_send, out_recv);
+    return SM_OK;
+}
+
 enum sm_err sm_noise_split(struct sm_noise *n, struct sm_secret32 *out_send,
                            struct sm_secret32 *out_recv)
 {
     if (n->state != SM_NOISE_DONE) {
         return SM_E_STATE;
     }
-    size_t len = sm_hash_len(n->hash);
-    uint8_t k[2 * SM_HASH_MAX];
-    hkdf(n, (struct sm_view){0}, k, 2);
-    memcpy(out_send->b, k + (n->is_initiator ? 0 : len), sizeof out_send->b);
-    memcpy(out_recv->b, k + (n->is_initiator ? len : 0), sizeof out_recv->b);
-    sm_wipe(k, sizeof k);
+    key_pair(n, (struct sm_view){0}, out_send, out_recv);
 
     struct sm_noise rest = {.hash = n->hash, .rs = n->rs, .has_rs = n->has_rs};
     if (n->known != NULL && n->has_ss) {

@@ -100,6 +100,12 @@ void sm_noise_remember(const struct sm_noise *n, const struct sm_dh_pub *own);
  * as n.  Final when done. */
 struct sm_view sm_noise_hash(const struct sm_noise *n);
 
+/* Two more keys of the same handshake, one a direction, for what travels beside the transport
+ * messages; each label gives its own.  Only between the last message and the split.  STATE: not
+ * done, or split before. */
+enum sm_err sm_noise_export(const struct sm_noise *n, const char *label,
+                            struct sm_secret32 *out_send, struct sm_secret32 *out_recv) SM_MUST;
+
 /* The two transport keys; once.  The secrets of the handshake are wiped; the handshake hash,
  * the peer's key and what sm_noise_remember needs stay until the wipe.  STATE: not done, or
  * split before. */

@@ -137,7 +137,7 @@ static bool drain(struct self *s, struct sm_tunnel *t, int fd, bool *is_over)
 {
     struct sm_tunnel_out o;
     bool is_up = false;
-    while (sm_tunnel_next(t, &o)) {
+    while (sm_tunnel_next(t, sm_clock_mono(), &o)) {
         if (o.kind == SM_TUNNEL_SEND) {
             *is_over |= send(fd, o.bytes.p, o.bytes.n, MSG_NOSIGNAL) != (ssize_t)o.bytes.n;
             sm_tunnel_written(t, o.bytes.n);
