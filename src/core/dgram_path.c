@@ -35,11 +35,17 @@ static uint32_t wanted_size(const struct sm_dgram *d)
     return d->mtu.next < SM_COUNT(sizes) ? sizes[d->mtu.next] : 0;
 }
 
+/* A probe could go; but for the time. */
+static bool may_probe(const struct sm_dgram *d, uint32_t size)
+{
+    return size > 0 && d->mtu.flies == 0 && d->is_proven && d->recovery.has_rtt &&
+           sm_recovery_has_room(&d->recovery, SM_DGRAM_BASE);
+}
+
 bool path_wants_probe(const struct sm_dgram *d, uint32_t *size)
 {
     *size = wanted_size(d);
-    return *size > 0 && d->mtu.flies == 0 && d->is_proven && d->recovery.has_rtt &&
-           sm_is_due(d->mtu.at, d->now);
+    return may_probe(d, *size) && sm_is_due(d->mtu.at, d->now);
 }
 
 /* The present size does not pass any more. */
@@ -170,9 +176,7 @@ void path_tick(struct sm_dgram *d)
 
 struct sm_mono path_deadline(const struct sm_dgram *d)
 {
-    uint32_t size = wanted_size(d);
-    bool is_search =
-        d->has_keys && size > 0 && d->mtu.flies == 0 && d->is_proven && d->recovery.has_rtt;
-    return sm_earlier(is_search ? d->mtu.at : SM_NEVER,
-                      d->move.is_open ? d->move.at : SM_NEVER);
+    bool is_search = d->has_keys && may_probe(d, wanted_size(d));
+    struct sm_mono move_at = d->move.is_open ? d->move.at : SM_NEVER;
+    return sm_earlier(is_search ? d->mtu.at : SM_NEVER, move_at);
 }

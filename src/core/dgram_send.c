@@ -267,7 +267,7 @@ static enum sm_err send_sealed(struct sm_dgram *d, struct sm_dgram_batch *out)
     if (sm_arq_is_waiting(&d->tx) && (has_room || d->is_hurried)) {
         return send_stream(d, out);
     }
-    if (has_room && path_wants_probe(d, &size)) {
+    if (path_wants_probe(d, &size)) {
         return send_probe(d, size, out);
     }
     if (is_key_old(d) && d->recovery.in_flight == 0) {
