@@ -73,7 +73,7 @@ static void it_comes_up_whatever_the_network_loses_doubles_and_reorders(void)
 {
     for (unsigned i = 0; i < 40; i++) {
         struct net *n = net_new(sm_suite_sim(), t_seed() + i);
-        n->loss = 200;
+        n->loss = 100;
         n->doubled = 200;
         n->jitter = SM_MS(30);
         net_dial(n, &plain, i % 2 == 0 ? NULL : &n->node[1].dh.pub);

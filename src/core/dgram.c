@@ -400,7 +400,7 @@ void sm_dgram_tick(struct sm_dgram *d, struct sm_mono now)
     struct flights *f = &d->flights;
     if (sm_is_due(f->again_at, now)) {
         f->is_due = true;
-        f->again.ns = f->again.ns < SM_S(2).ns ? f->again.ns * 2 : f->again.ns;
+        f->again.ns = f->again.ns < SM_S(1).ns ? f->again.ns * 2 : f->again.ns;
         f->again_at = sm_after(now, f->again);
     }
     if (sm_is_due(d->recv.late_at, now)) {
