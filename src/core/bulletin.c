@@ -75,10 +75,19 @@ struct sm_bulletin {
     struct refusal refused[REFUSED_KEPT];
     unsigned refused_at;
     struct sm_mono now, look_at;
+    bool is_quiet;      /* nothing to say until something happens, or `due` */
+    struct sm_mono due; /* when it is quiet */
     struct sm_bulletin_stats stats;
     uint8_t out[SM_BULLETIN_DIGEST_MAX > SM_BULLETIN_PIECE_MAX ? SM_BULLETIN_DIGEST_MAX
                                                                : SM_BULLETIN_PIECE_MAX];
 };
+
+/* Something happens. */
+static void enter(struct sm_bulletin *b, struct sm_mono now)
+{
+    b->now = now;
+    b->is_quiet = false;
+}
 
 /* -- small things ------------------------------------------------------------------------ */
 
@@ -199,7 +208,7 @@ void sm_bulletin_changed(struct sm_bulletin *b, struct sm_mono now)
 {
     struct sm_bulletin_doc d;
     bool is_there[SM_BULLETIN_DOCS] = {false};
-    b->now = now;
+    enter(b, now);
     for (unsigned i = 0; b->ops.list(b->ctx, i, &d); i++) {
         assert(d.bytes > 0 && d.bytes <= SM_BULLETIN_BYTES);
         doc_keep(b, &d);
@@ -463,7 +472,7 @@ void sm_bulletin_message(struct sm_bulletin *b, struct sm_mono now, struct sm_wa
 {
     struct neighbour *n = neighbour_of(b, from);
     struct sm_bulletin_message m;
-    b->now = now;
+    enter(b, now);
     if (n == NULL) {
         return;
     }
@@ -496,7 +505,7 @@ static void neighbour_clear(struct neighbour *n)
 enum sm_err sm_bulletin_link_up(struct sm_bulletin *b, struct sm_mono now, struct sm_hop hop)
 {
     struct neighbour *n = neighbour_of(b, hop);
-    b->now = now;
+    enter(b, now);
     for (unsigned i = 0; n == NULL && i < SM_BULLETIN_LINKS; i++) {
         n = b->links[i].is_up ? NULL : &b->links[i];
     }
@@ -514,7 +523,7 @@ enum sm_err sm_bulletin_link_up(struct sm_bulletin *b, struct sm_mono now, struc
 void sm_bulletin_link_down(struct sm_bulletin *b, struct sm_mono now, struct sm_hop hop)
 {
     struct neighbour *n = neighbour_of(b, hop);
-    b->now = now;
+    enter(b, now);
     if (n != NULL) {
         neighbour_clear(n);
         b->look_at = now; /* others may be asked for what it was sending */
@@ -528,7 +537,7 @@ static struct sm_mono fetch_deadline(const struct fetch *f)
 
 void sm_bulletin_tick(struct sm_bulletin *b, struct sm_mono now)
 {
-    b->now = now;
+    enter(b, now);
     for (unsigned i = 0; i < SM_BULLETIN_LINKS; i++) {
         struct neighbour *n = &b->links[i];
         if (n->is_up && sm_is_due(fetch_deadline(&n->fetch), now)) {
@@ -538,7 +547,7 @@ void sm_bulletin_tick(struct sm_bulletin *b, struct sm_mono now)
     }
 }
 
-struct sm_mono sm_bulletin_deadline(const struct sm_bulletin *b)
+static struct sm_mono deadline(const struct sm_bulletin *b)
 {
     struct sm_mono d = b->look_at;
     for (unsigned i = 0; i < SM_BULLETIN_LINKS; i++) {
@@ -549,6 +558,11 @@ struct sm_mono sm_bulletin_deadline(const struct sm_bulletin *b)
         }
     }
     return d;
+}
+
+struct sm_mono sm_bulletin_deadline(const struct sm_bulletin *b)
+{
+    return b->is_quiet ? b->due : b->now;
 }
 
 /* -- outputs ----------------------------------------------------------------------------- */
@@ -624,6 +638,9 @@ static bool next_piece(struct sm_bulletin *b, struct neighbour *n, struct sm_bul
 
 bool sm_bulletin_next(struct sm_bulletin *b, struct sm_bulletin_out *out)
 {
+    if (b->is_quiet) {
+        return false;
+    }
     if (sm_is_due(b->look_at, b->now)) {
         look(b);
     }
@@ -642,6 +659,8 @@ bool sm_bulletin_next(struct sm_bulletin *b, struct sm_bulletin_out *out)
             return true;
         }
     }
+    b->is_quiet = true;
+    b->due = deadline(b);
     return false;
 }
 
