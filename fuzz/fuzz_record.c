@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A stranger's bytes as each record, passport, head and request there is.  What reads must
  * write to the same bytes. */
+#include "attest/reason.h"
 #include "wire/frame.h"
 #include "wire/receipt.h"
 #include "wire/record.h"
@@ -63,6 +64,17 @@ static void try_frames(struct sm_view in)
     if (sm_close_frame_read(in, &cl) == SM_OK && in.p[0] == (uint8_t)(-(int)cl.err)) {
         sm_close_frame_write(&cl, &w);
         expect_same(&w, in, 0);
+    }
+    struct sm_reasons why;
+    w = sm_wr_init(buf, sizeof buf);
+    if (sm_reasons_read(in, &why) == SM_OK) {
+        char fix[SM_FIX_TEXT];
+        sm_reasons_write(&why, &w);
+        expect_same(&w, in, 0);
+        for (size_t i = 0; i < why.n; i++) {
+            sm_reason_fix(&why.r[i], buf[0], fix);
+            assert(strlen(fix) < sizeof fix);
+        }
     }
     if (in.n >= SM_HAND_HEAD && sm_hand_read(in.p, &hand) == SM_OK) {
         sm_hand_write(&hand, buf);

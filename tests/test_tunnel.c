@@ -269,6 +269,43 @@ static void evidence_of_a_changed_program_is_refused(void)
     expect_refused(p, SM_E_REFUSED, SM_E_REFUSED, "measurement");
 }
 
+/* Whoever is at either end is told field, got, wanted, and so what would mend it. */
+static void both_ends_know_why_one_was_refused(void)
+{
+    for (int dialer = 0; dialer < 2; dialer++) {
+        struct pair *p = pair_make(sm_suite_real());
+        struct rig_node *changed = dialer != 0 ? &p->na : &p->nb;
+        struct rig_end *refused = dialer != 0 ? &p->a : &p->b;
+        struct rig_end *refuser = dialer != 0 ? &p->b : &p->a;
+        changed->platform.measurement[0] ^= 1;
+        pair_open(p);
+        rig_run(&p->a, &p->b, T0);
+        T_TRUE(p->a.is_down && p->b.is_down);
+        T_TRUE(refuser->is_refused && !refuser->is_refused_by_peer);
+        T_TRUE(refused->is_refused && refused->is_refused_by_peer);
+        T_EQ(refuser->refused.n, refused->refused.n);
+        T_EQ(refused->refused.r[0].code, SM_REASON_MEASUREMENT);
+        T_TRUE(memcmp(refuser->refused.r, refused->refused.r,
+                      refused->refused.n * sizeof refused->refused.r[0]) == 0);
+        pair_free(p);
+    }
+}
+
+static void a_record_that_is_refused_has_a_reason_too(void)
+{
+    struct pair *p = pair_make(sm_suite_real());
+    p->na.rec.head.not_before.s = RIG_WALL.s - 7200;
+    p->na.rec.head.expires.s = RIG_WALL.s - 3600;
+    rig_node_publish(&p->na);
+    p->ca.record = p->na.record;
+    pair_open(p);
+    rig_run(&p->a, &p->b, T0);
+    T_TRUE(p->a.is_refused_by_peer && p->b.is_refused && !p->b.is_refused_by_peer);
+    T_EQ(p->a.refused.r[0].code, SM_REASON_EXPIRED);
+    T_STR(p->a.refused.r[0].field, "NODE record");
+    pair_free(p);
+}
+
 static void a_keys_process_that_fails_ends_the_tunnel(void)
 {
     struct pair *p = pair_make(sm_suite_sim());
@@ -371,13 +408,13 @@ static void nothing_is_taken_before_both_accepts(void)
         struct rogue r;
         struct pair *p = rogue_dialer(&r);
         T_ERR(sm_tunnel_send(p->b.t, SM_TUNNEL_PACKET, sm_view_str("x")), SM_E_STATE);
-        rogue_send(&r, &p->b, type, sm_view_str("\x01"));
+        rogue_send(&r, &p->b, type, sm_view_of("\x01", type == SM_TFRAME_CLOSE ? 2 : 1));
         end_rogue(&r, p, &p->b, type == SM_TFRAME_CLOSE ? "refused us" : "out of turn");
 
         p = rogue_dialer(&r);
         rogue_show(&r, &p->b, &r.own, p->na.record);
         if (type != SM_TFRAME_ACCEPT) {
-            rogue_send(&r, &p->b, type, sm_view_str("\x01"));
+            rogue_send(&r, &p->b, type, sm_view_of("\x01", type == SM_TFRAME_CLOSE ? 2 : 1));
             end_rogue(&r, p, &p->b, type == SM_TFRAME_CLOSE ? "refused us" : "out of turn");
         } else {
             rogue_done(&r);
@@ -817,6 +854,8 @@ int main(int argc, char **argv)
         T_CASE(the_dialer_insists_on_the_node_it_wanted),
         T_CASE(a_node_does_not_talk_to_itself),
         T_CASE(evidence_of_a_changed_program_is_refused),
+        T_CASE(both_ends_know_why_one_was_refused),
+        T_CASE(a_record_that_is_refused_has_a_reason_too),
         T_CASE(a_keys_process_that_fails_ends_the_tunnel),
         T_CASE(the_rogue_can_be_honest),
         T_CASE(a_scanner_sees_no_evidence),

@@ -55,6 +55,8 @@ struct rig_end {
     struct sm_node_id peer;
     enum sm_err err;
     char reason[256];
+    bool is_refused, is_refused_by_peer; /* with reasons */
+    struct sm_reasons refused;
     unsigned messages[2], rtts, sends;
     struct sm_buf last;  /* the last message */
     struct sm_buf order; /* kinds of messages, in order */
@@ -212,6 +214,11 @@ static inline void rig_out(struct rig_end *e, const struct sm_tunnel_out *o, str
     case SM_TUNNEL_DOWN:
         e->is_down = true;
         e->err = o->err;
+        e->is_refused = o->refused != NULL;
+        e->is_refused_by_peer = o->is_by_peer;
+        if (o->refused != NULL) {
+            e->refused = *o->refused;
+        }
         (void)snprintf(e->reason, sizeof e->reason, "%s", o->reason);
         break;
     }

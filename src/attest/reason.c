@@ -104,6 +104,90 @@ void sm_reasons_text(const struct sm_reasons *why, char *out, size_t cap)
     }
 }
 
+/* -- between peers ----------------------------------------------------------------------- */
+
+static void write_text(const char *text, struct sm_wr *w)
+{
+    size_t n = strlen(text);
+    sm_wr_u8(w, (uint8_t)n);
+    for (size_t i = 0; i < n; i++) { /* words of certificates may be anything */
+        sm_wr_u8(w, text[i] >= ' ' && text[i] <= '~' ? (uint8_t)text[i] : '?');
+    }
+}
+
+void sm_reasons_write(const struct sm_reasons *why, struct sm_wr *w)
+{
+    size_t n = why->n < SM_REASONS_TOLD ? why->n : SM_REASONS_TOLD;
+    sm_wr_u8(w, (uint8_t)n);
+    for (size_t i = 0; i < n; i++) {
+        sm_wr_u16(w, why->r[i].code);
+        write_text(why->r[i].field, w);
+        write_text(why->r[i].got, w);
+        write_text(why->r[i].want, w);
+    }
+}
+
+/* Of another's making, and it ends in a log: printable, and no longer than its place. */
+static void read_text(struct sm_rd *r, char *out, size_t cap)
+{
+    struct sm_view v = sm_rd_view(r, sm_rd_u8(r));
+    if (v.n >= cap) {
+        sm_rd_fail(r);
+        return;
+    }
+    for (size_t i = 0; i < v.n; i++) {
+        if (v.p[i] < ' ' || v.p[i] > '~') {
+            sm_rd_fail(r);
+        }
+        out[i] = (char)v.p[i];
+    }
+    out[v.n] = '\0';
+}
+
+enum sm_err sm_reasons_read(struct sm_view in, struct sm_reasons *out)
+{
+    struct sm_rd r = sm_rd_init(in);
+    struct sm_reasons why = {.n = sm_rd_u8(&r)};
+    if (why.n > SM_REASONS_TOLD) {
+        return SM_E_MALFORMED;
+    }
+    for (size_t i = 0; i < why.n; i++) {
+        why.r[i].code = sm_rd_u16(&r);
+        read_text(&r, why.r[i].field, sizeof why.r[i].field);
+        read_text(&r, why.r[i].got, sizeof why.r[i].got);
+        read_text(&r, why.r[i].want, sizeof why.r[i].want);
+    }
+    SM_TRY(sm_rd_done(&r));
+    *out = why;
+    return SM_OK;
+}
+
+/* -- AR4SI ------------------------------------------------------------------------------- */
+
+/* How bad: affirming is best, then not known, then what is not understood, then numbers. */
+static int badness(int value)
+{
+    return value >= 32 ? value : value == SM_TVEC_UNEXPECTED ? 31 : value == 0 ? 30 : value;
+}
+
+struct sm_tvec sm_tvec_of(bool is_verified, bool is_code_compared, bool is_machine_compared,
+                          const struct sm_reasons *why)
+{
+    struct sm_tvec v = {0};
+    if (is_verified) {
+        v.claim[SM_TVEC_INSTANCE] = is_machine_compared ? SM_TVEC_APPROVED : SM_TVEC_NONE;
+        v.claim[SM_TVEC_CONFIGURATION] = SM_TVEC_APPROVED;
+        v.claim[SM_TVEC_EXECUTABLES] = is_code_compared ? SM_TVEC_APPROVED_BOOT : SM_TVEC_NONE;
+        v.claim[SM_TVEC_HARDWARE] = SM_TVEC_APPROVED;
+    }
+    for (size_t i = 0; i < why->n; i++) {
+        const struct sm_reason_info *info = sm_reason_info(why->r[i].code);
+        int *at = &v.claim[info->claim];
+        *at = badness(info->value) > badness(*at) ? info->value : *at;
+    }
+    return v;
+}
+
 /* -- what to do about it ----------------------------------------------------------------- */
 
 #define ON(p)  (1u << SM_PLATFORM_##p)
@@ -123,6 +207,17 @@ struct fix {
 };
 
 static const struct fix fixes[] = {
+    /* Of the NODE record, before any evidence is looked at. */
+    {SM_REASON_EXPIRED, ANY, "NODE record", NULL,
+     "set the clocks of both nodes (chronyc makestep); a node that runs renews its record "
+     "every 20 minutes, and its endorsement has an end too"},
+    {SM_REASON_SIGNATURE, ANY, "NODE record", NULL,
+     "a root that both ends pin must endorse the node: pin it ([root NAME] key = ...), or have "
+     "the node endorsed by a root of this mesh"},
+    {SM_REASON_IDENTITY, ANY, "NODE record", NULL,
+     "the node is of another mesh, or its home was copied: compare [node] mesh and environment "
+     "and the roots of both, and give each node a home of its own"},
+
     {SM_REASON_PLATFORM, ON(SOFTWARE), NULL, NULL,
      "development nodes are taken in development meshes only: run the node on hardware, and "
      "initialise it there with 'seemesh init'"},

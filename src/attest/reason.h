@@ -147,6 +147,21 @@ void sm_reasons_add_hex(struct sm_reasons *why, enum sm_reason_code code, const 
 void sm_reasons_add_u64(struct sm_reasons *why, enum sm_reason_code code, const char *field,
                         uint64_t got, const char *relation, uint64_t want);
 
+/* Between peers: n u8, then of each code u16, field, got and want (u8 n each, printable
+ * ASCII).  Those behind SM_REASONS_TOLD are not told.  A code this build does not know stays
+ * one.  Errors: TRUNCATED, MALFORMED. */
+#define SM_REASONS_TOLD  8u
+#define SM_REASONS_BYTES (1u + SM_REASONS_TOLD * (2u + 3u + 31u + 2u * (SM_REASON_TEXT - 1)))
+void sm_reasons_write(const struct sm_reasons *why, struct sm_wr *w);
+enum sm_err sm_reasons_read(struct sm_view in, struct sm_reasons *out) SM_MUST;
+
+/* The verdict in AR4SI's numbers: what a verdict affirms, less what the reasons take away. */
+struct sm_tvec {
+    int claim[SM_TVEC_CLAIMS];
+};
+struct sm_tvec sm_tvec_of(bool is_verified, bool is_code_compared, bool is_machine_compared,
+                          const struct sm_reasons *why);
+
 /* What would mend it on this platform (enum sm_platform; any other number: none in
  * particular), as a sentence for people, cut to fit.  Always says something. */
 #define SM_FIX_TEXT 400u

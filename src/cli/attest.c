@@ -70,14 +70,18 @@ static enum sm_err kind_read(struct cli *c, int argc, char **argv, struct attest
             return SM_OK;
         }
     }
+    if (argc == 1 && !sm_file_exists(argv[0]) && q->may_be_node) {
+        q->node = argv[0];
+        return SM_OK;
+    }
     if (argc == 1 && sm_file_exists(argv[0])) {
         q->kind = &attest_envelope_kind;
         q->envelope_path = argv[0];
         return attest_envelope_read(c, q);
     }
     return cli_fail(c, SM_E_USAGE,
-                    "give the FILE of an envelope, or one KIND: snp, azure, tdx, sgx, tpm or "
-                    "nitro");
+                    "give the FILE of an envelope, a NODE, or one KIND: snp, azure, tdx, sgx, "
+                    "tpm or nitro");
 }
 
 static enum sm_err files_read(struct cli *c, struct attest_question *q)
@@ -152,7 +156,7 @@ static enum sm_err question_read(struct cli *c, const char *command, enum what w
     n = 0;
     SM_TRY(hex_read(c, "--measurement", measurement, q->measurement.b, 64, &n));
     q->measurement.n = (uint8_t)n;
-    SM_TRY(files_read(c, q));
+    SM_TRY(q->node == NULL ? files_read(c, q) : SM_OK);
     trust_make(q);
     return SM_OK;
 }
@@ -277,7 +281,7 @@ static json_t *head_json(const struct attest_question *q, const struct finding *
 static json_t *checks_json(const struct attest_question *q, const struct finding *f)
 {
     struct sm_reasons of_verify = f->is_verified ? (struct sm_reasons){0} : f->why;
-    json_t *all = json_array(), *policy = attest_checks_json(&f->checks, q->platform);
+    json_t *all = json_array(), *policy = sm_json_checks(&f->checks, q->platform);
     attest_steps_json(all, q->platform, f->is_verified, &of_verify);
     json_array_extend(all, policy);
     json_decref(policy);
@@ -301,8 +305,8 @@ static enum sm_err answer(struct cli *c, const struct attest_question *q, enum w
                           const struct finding *f, enum sm_err e)
 {
     json_t *o = head_json(q, f, e);
-    json_t *claims = f->is_verified ? attest_claims_json(&f->claims) : json_object();
-    json_t *reasons = attest_reasons_json(&f->why, q->platform);
+    json_t *claims = f->is_verified ? sm_json_claims(&f->claims) : json_object();
+    json_t *reasons = sm_json_reasons(&f->why, q->platform);
     json_t *checks = what == EXPLAIN ? checks_json(q, f) : NULL;
     if (!c->json) {
         print_answer(o, claims, reasons, checks);
@@ -312,10 +316,10 @@ static enum sm_err answer(struct cli *c, const struct attest_question *q, enum w
     }
     json_object_set_new(o, "exit", json_integer(cli_exit_code(e)));
     if (checks != NULL) {
-        struct attest_vector v = attest_vector_of(f->is_verified, f->is_code_compared,
-                                                  f->is_machine_compared, &f->why);
+        struct sm_tvec v =
+            sm_tvec_of(f->is_verified, f->is_code_compared, f->is_machine_compared, &f->why);
         json_object_set_new(o, "checks", checks);
-        json_object_set_new(o, "trust_vector", attest_vector_json(&v));
+        json_object_set_new(o, "trust_vector", sm_json_tvec(&v));
     }
     json_object_set_new(o, "claims", claims);
     json_object_set_new(o, "reasons", reasons);
@@ -333,12 +337,15 @@ static enum sm_err answer(struct cli *c, const struct attest_question *q, enum w
 static enum sm_err run(struct cli *c, const char *command, enum what what, int argc,
                        char **argv)
 {
-    struct attest_question q = {.is_judged = what != SHOW, .platform = SM_PLATFORMS};
+    struct attest_question q = {
+        .is_judged = what != SHOW, .may_be_node = what != VERIFY, .platform = SM_PLATFORMS};
     struct judge_by by = {0};
     struct finding *f = calloc(1, sizeof *f);
     enum sm_err e =
         f != NULL ? question_read(c, command, what, argc, argv, &q, &by) : SM_E_NOMEM;
-    if (e == SM_OK) {
+    if (e == SM_OK && q.node != NULL) {
+        e = attest_node(c, q.node, what == EXPLAIN);
+    } else if (e == SM_OK) {
         e = decide(c, &q, &by, f);
         e = c->is_told ? e : answer(c, &q, what, f, e);
     }

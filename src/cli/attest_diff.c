@@ -64,7 +64,7 @@ static enum sm_err read_envelope(struct cli *c, struct side *s)
         return cli_fail(c, SM_E_CRYPTO, "%s is not verified: %s; see 'seemesh attest explain'",
                         s->name, text);
     }
-    s->claims = attest_claims_json(&claims);
+    s->claims = sm_json_claims(&claims);
     e = read_events(s);
     return e == SM_OK ? e : cli_fail(c, e, "%s: event log: %s", s->name, sm_err_words(e));
 }

@@ -38,6 +38,8 @@ struct attest_question {
     uint8_t platform; /* enum sm_platform; SM_PLATFORMS: not known */
     bool is_judged;   /* by policy: verify and explain, not show */
     bool may_debug;
+    bool may_be_node; /* a live one, asked of this node: show and explain */
+    const char *node; /* it is */
     struct sm_wall now;
     const char *path[INPUTS];
     struct sm_buf file[INPUTS];

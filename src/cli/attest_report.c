@@ -10,68 +10,8 @@ static void put_text(json_t *o, const char *key, const char *text)
     json_object_set_new(o, key, json_string(text));
 }
 
-/* -- claims ------------------------------------------------------------------------------ */
-
-static void put_claim(void *ctx, const struct sm_claim *k)
-{
-    json_t *v = k->kind == SM_CLAIM_TEXT     ? json_string(k->text)
-                : k->kind == SM_CLAIM_NUMBER ? json_integer((json_int_t)k->number)
-                                             : json_boolean(k->number != 0);
-    json_object_set_new(ctx, k->name, v);
-}
-
-json_t *attest_claims_json(const struct sm_claims *k)
-{
-    json_t *o = json_object();
-    sm_claims_list(k, put_claim, o);
-    return o;
-}
-
-/* -- reasons and checks -------------------------------------------------------------------- */
-
-static json_t *one(const char *key, const struct sm_reason *r)
-{
-    json_t *o = json_object();
-    put_text(o, key, sm_reason_name(r->code));
-    put_text(o, "field", r->field);
-    put_text(o, "got", r->got);
-    put_text(o, "wanted", r->want);
-    return o;
-}
-
-static void put_fix(json_t *o, const struct sm_reason *r, uint8_t platform)
-{
-    char fix[SM_FIX_TEXT];
-    sm_reason_fix(r, platform, fix);
-    put_text(o, "fix", fix);
-}
-
-json_t *attest_reasons_json(const struct sm_reasons *why, uint8_t platform)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < why->n; i++) {
-        json_t *o = one("reason", &why->r[i]);
-        put_text(o, "words", sm_reason_info(why->r[i].code)->words);
-        put_fix(o, &why->r[i], platform);
-        json_array_append_new(list, o);
-    }
-    return list;
-}
-
-json_t *attest_checks_json(const struct sm_checks *checks, uint8_t platform)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < checks->n; i++) {
-        const struct sm_check *k = &checks->c[i];
-        json_t *o = one("check", &k->r);
-        json_object_set_new(o, "passed", json_boolean(k->is_ok));
-        if (!k->is_ok) {
-            put_fix(o, &k->r, platform);
-        }
-        json_array_append_new(list, o);
-    }
-    return list;
-}
+/* -- what verifying looks at ----------------------------------------------------------------
+ */
 
 #define ON(p)   (1u << SM_PLATFORM_##p)
 #define CERTS   (ON(SNP) | ON(SNP_VTPM) | ON(TDX) | ON(SGX) | ON(NITRO))
@@ -125,49 +65,11 @@ void attest_steps_json(json_t *checks, uint8_t platform, bool is_verified,
         json_array_append_new(checks, o);
     }
     for (size_t i = 0; !is_verified && i < why->n; i++) {
-        json_t *o = one("check", &why->r[i]);
+        json_t *o = sm_json_reason("check", &why->r[i]);
         json_object_set_new(o, "passed", json_false());
-        put_fix(o, &why->r[i], platform);
+        sm_json_put_fix(o, &why->r[i], platform);
         json_array_append_new(checks, o);
     }
-}
-
-/* -- AR4SI ----------------------------------------------------------------------------------
- */
-
-/* How bad: affirming is best, then not known, then what is not understood, then numbers. */
-static int badness(int value)
-{
-    return value >= 32 ? value : value == SM_TVEC_UNEXPECTED ? 31 : value == 0 ? 30 : value;
-}
-
-struct attest_vector attest_vector_of(bool is_verified, bool is_code_compared,
-                                      bool is_machine_compared, const struct sm_reasons *why)
-{
-    struct attest_vector v = {0};
-    if (is_verified) {
-        v.claim[SM_TVEC_INSTANCE] = is_machine_compared ? SM_TVEC_APPROVED : SM_TVEC_NONE;
-        v.claim[SM_TVEC_CONFIGURATION] = SM_TVEC_APPROVED;
-        v.claim[SM_TVEC_EXECUTABLES] = is_code_compared ? SM_TVEC_APPROVED_BOOT : SM_TVEC_NONE;
-        v.claim[SM_TVEC_HARDWARE] = SM_TVEC_APPROVED;
-    }
-    for (size_t i = 0; i < why->n; i++) {
-        const struct sm_reason_info *info = sm_reason_info(why->r[i].code);
-        int *at = &v.claim[info->claim];
-        *at = badness(info->value) > badness(*at) ? info->value : *at;
-    }
-    return v;
-}
-
-json_t *attest_vector_json(const struct attest_vector *v)
-{
-    json_t *o = json_object();
-    for (unsigned i = 0; i < SM_TVEC_CLAIMS; i++) {
-        json_object_set_new(o, sm_tvec_claim_name((enum sm_tvec_claim)i),
-                            json_pack("{s:i, s:s}", "value", v->claim[i], "tier",
-                                      sm_tvec_tier_name(v->claim[i])));
-    }
-    return o;
 }
 
 /* -- for people ------------------------------------------------------------------------------
@@ -248,7 +150,7 @@ static json_t *reason_row(uint16_t code, uint8_t platform)
     json_t *o = json_pack(
         "{s:s, s:s, s:s, s:s, s:i}", "reason", i->name, "words", i->words, "exit", exit_of(i),
         "ar4si", sm_tvec_claim_name((enum sm_tvec_claim)i->claim), "value", (int)i->value);
-    put_fix(o, &r, platform);
+    sm_json_put_fix(o, &r, platform);
     return o;
 }
 

@@ -110,8 +110,10 @@ const struct cli_command cli_commands[] = {
      "  --measurement HEX   what it must have launched (any, and the answer says so)\n"
      "  --allow-debug       take debugging\n",
      cmd_attest_verify},
-    {"attest show", "KIND --FILE...", "verify evidence and print its claims, without judging",
-     "As 'attest verify', without policy.  What is not verified has no claims.\n\n"
+    {"attest show", "NODE | FILE | KIND --FILE...",
+     "verify evidence and print its claims, without judging",
+     "As 'attest verify', without policy.  What is not verified has no claims.  Of a NODE:\n"
+     "claims, verdict, lease, as this node sees it; self is this node.\n\n"
      "  --report FILE       snp: the report; azure: the HCL report\n"
      "  --vek FILE          snp, azure: certificate of the signing key, VCEK or VLEK\n"
      "  --quote FILE        tdx, sgx: the quote; tpm, azure: TPMS_ATTEST\n"
@@ -128,12 +130,15 @@ const struct cli_command cli_commands[] = {
      "  --as-of TIME        Unix seconds, 2026-01-31 or 2026-01-31T12:00:00Z (now)\n"
      "  --nonce HEX         what it must have been made for\n",
      cmd_attest_show},
-    {"attest explain", "FILE | KIND --FILE...",
+    {"attest explain", "NODE | FILE | KIND --FILE...",
      "say what was checked in evidence, what passed, and what would mend the rest",
      "examples:\n"
      "  seemesh attest explain collected.cmw\n"
      "  seemesh attest explain snp --report report.bin --vek vcek.der --chain ask.pem \\\n"
      "          --policy manifest.ini --as-of 2026-04-01\n\n"
+     "NODE is a neighbour: its owner or the beginning of its id; or self.  It is judged as it "
+     "was\n"
+     "proven last, by the rules as they are now.\n"
      "FILE is an envelope, as nodes show it to each other and as 'attest collect' writes it; "
      "or\n"
      "the parts are given as to 'attest verify'.  Judged by the default policy, or by a\n"
@@ -153,6 +158,8 @@ const struct cli_command cli_commands[] = {
      "event logs the first event that differs is named for each register.\n\n"
      "  --as-of TIME    verify files as of then (now)\n",
      cmd_attest_diff},
+    {"attest refusals", "", "list whom this node refused lately, who refused it, and why", NULL,
+     cmd_attest_refusals},
     {"attest reasons", "", "list why evidence is refused, and what would mend it",
      "  --platform NAME    what mends it there: snp, tdx, tpm, sgx, nitro, snp-vtpm,\n"
      "                     tdx-vtpm or software\n",

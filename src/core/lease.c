@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define JITTER_MAX 60u /* thousandths: asked between 0.607 and 0.667 of the lease */
@@ -237,10 +238,46 @@ static enum sm_err check_identity(const struct sm_lease *l, const struct sm_node
     return SM_OK;
 }
 
-static enum sm_err refuse(enum sm_err e, const struct sm_reasons *reasons,
-                          char why[static SM_LEASE_WHY])
+void sm_lease_done(struct sm_lease *l)
+{
+    free(l->refused);
+    l->refused = NULL;
+}
+
+/* Keep the reasons for who asks later.  Not often: a refusal is the end of the tunnel. */
+static void keep_reasons(struct sm_lease *l, const struct sm_reasons *reasons)
+{
+    if (l->refused == NULL) {
+        l->refused = malloc(sizeof *l->refused);
+    }
+    if (l->refused != NULL) {
+        *l->refused = *reasons;
+    }
+}
+
+/* A NODE record that is not believed, as a reason. */
+static enum sm_err refuse_record(struct sm_lease *l, enum sm_err e,
+                                 char why[static SM_LEASE_WHY])
+{
+    enum sm_reason_code code = e == SM_E_EXPIRED   ? SM_REASON_EXPIRED
+                               : e == SM_E_CRYPTO  ? SM_REASON_SIGNATURE
+                               : e == SM_E_AUTH    ? SM_REASON_IDENTITY
+                               : e == SM_E_REFUSED ? SM_REASON_PLATFORM
+                                                   : SM_REASON_GRAMMAR;
+    struct sm_reasons one = {0};
+    sm_reasons_add(&one, code, "NODE record", sm_err_words(e),
+                   "a record of this mesh, in time");
+    keep_reasons(l, &one);
+    l->refused_platform = SM_PLATFORMS;
+    return because(e, why, "the peer's NODE record was refused: %s", sm_err_words(e));
+}
+
+static enum sm_err refuse(struct sm_lease *l, enum sm_err e, uint8_t platform,
+                          const struct sm_reasons *reasons, char why[static SM_LEASE_WHY])
 {
     char text[SM_CLOSE_TEXT_MAX];
+    keep_reasons(l, reasons);
+    l->refused_platform = platform;
     sm_reasons_text(reasons, text, sizeof text);
     return because(e, why, "the peer's evidence was refused: %s", text);
 }
@@ -265,7 +302,7 @@ static enum sm_err judge(struct sm_lease *l, struct sm_mono now, struct sm_wall 
     struct sm_verdict v;
     sm_rules_appraise(l->anchor->rules, wall, &who, claims, report_data, &standing, &v);
     if (v.kind == SM_VERDICT_REFUSED) {
-        return refuse(SM_E_REFUSED, &v.why, why);
+        return refuse(l, SM_E_REFUSED, rec->platform, &v.why, why);
     }
     l->standing = standing;
     take_verdict(l, now, wall, &v);
@@ -290,7 +327,7 @@ static enum sm_err check_evidence(struct sm_lease *l, struct sm_mono now, struct
     enum sm_err e =
         sm_evidence_verify(l->suite, l->anchor, wall, &who, evidence, claims, &reasons);
     if (e != SM_OK) {
-        return refuse(e, &reasons, why);
+        return refuse(l, e, rec->platform, &reasons, why);
     }
     sm_binding_report_data(&b, rd);
     if (l->anchor->rules != NULL) {
@@ -298,7 +335,7 @@ static enum sm_err check_evidence(struct sm_lease *l, struct sm_mono now, struct
     }
     e = sm_appraise(l->anchor, wall, &who, claims, rd, &reasons);
     *not_after = claims->not_after;
-    return e == SM_OK ? SM_OK : refuse(e, &reasons, why);
+    return e == SM_OK ? SM_OK : refuse(l, e, rec->platform, &reasons, why);
 }
 
 enum sm_err sm_lease_judge(struct sm_lease *l, struct sm_mono now, struct sm_wall wall,
@@ -332,7 +369,7 @@ enum sm_err sm_lease_prove(struct sm_lease *l, struct sm_mono now, struct sm_wal
     }
     e = sm_node_record_verify(l->suite, l->anchor, wall, f.record, &rec);
     if (e != SM_OK) {
-        return because(e, why, "the peer's NODE record was refused: %s", sm_err_words(e));
+        return refuse_record(l, e, why);
     }
     SM_TRY(check_identity(l, &rec, why));
     SM_TRY(check_evidence(l, now, wall, &rec, f.evidence, &claims, &not_after, why));

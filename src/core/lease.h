@@ -71,6 +71,9 @@ struct sm_lease {
     struct sm_mono judge_at;      /* again */
     bool has_news;                /* the verdict is another than before */
     char said[SM_LEASE_WHY];      /* what is wrong, when it is in grace or only watched */
+    struct sm_reasons
+        *refused;             /* why the peer was, once it was; NULL also when out of memory */
+    uint8_t refused_platform; /* enum sm_platform, as its record says */
 };
 
 /* own_record must be readable: it is our own. */
@@ -78,6 +81,8 @@ void sm_lease_init(struct sm_lease *l, const struct sm_suite *suite,
                    const struct sm_anchor *anchor, bool is_dialer, struct sm_dur max,
                    const struct sm_dh_pub *pk_self, struct sm_view own_record,
                    const struct sm_node_id *want);
+
+void sm_lease_done(struct sm_lease *l);
 
 /* The handshake's result.  Before it nothing below makes sense. */
 void sm_lease_bind(struct sm_lease *l, const uint8_t h[static 32],

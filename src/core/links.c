@@ -216,6 +216,7 @@ void links_accepted(struct sm_node *n, uint32_t conn, const struct sm_net_addr *
     }
     l->is_at_door = true;
     l->source = source;
+    l->from = *from;
     l->since = n->now;
 }
 
@@ -377,6 +378,32 @@ static void link_down(struct sm_node *n, struct link *l, enum sm_err err, const 
     }
     link_free(n, l);
     dial_later(n, peer_index);
+}
+
+/* Keep it for who asks why, and tell the log, less and less often when it comes again. */
+static void note_refusal(struct sm_node *n, const struct link *l, const struct sm_tunnel_out *o)
+{
+    struct sm_refusal r = {.last = n->wall,
+                           .peer = l->peer_index >= 0 ? n->peers[l->peer_index].addr : l->from,
+                           .has_node = l->is_up,
+                           .node = l->node,
+                           .is_by_peer = o->is_by_peer,
+                           .was_up = l->is_up,
+                           .platform = o->is_by_peer ? n->cfg.self.platform : o->platform,
+                           .lease_seq = sm_tunnel_lease(l->tunnel).seq,
+                           .why = *o->refused};
+    const struct sm_refusal *kept = sm_refusals_add(&n->refusals, &r);
+    if (kept == NULL || (kept->count & (kept->count - 1)) != 0 ||
+        n->queue_n >= NODE_QUEUE / 2) {
+        return;
+    }
+    node_push(n, (struct sm_action){.kind = SM_ACT_TRACE,
+                                    .conn = l->conn,
+                                    .trace = {.kind = SM_TRACE_REFUSED,
+                                              .refusal = kept,
+                                              .has_node = kept->has_node,
+                                              .node = kept->node,
+                                              .err = o->err}});
 }
 
 void links_closed(struct sm_node *n, uint32_t conn)
@@ -577,6 +604,9 @@ static bool take(struct sm_node *n, struct link *l, const struct sm_tunnel_out *
         return false;
     case SM_TUNNEL_DOWN: {
         uint32_t conn = l->conn;
+        if (o->refused != NULL) {
+            note_refusal(n, l, o);
+        }
         link_down(n, l, o->err, o->reason);
         *out = (struct sm_action){.kind = SM_ACT_CLOSE, .conn = conn};
         return true;

@@ -202,6 +202,7 @@ void sm_node_free(struct sm_node *n)
     if (n->links != NULL) {
         links_free(n);
     }
+    sm_refusals_done(&n->refusals);
     sm_host_free(n->host);
     sm_dht_free(n->dht);
     sm_route_free(n->route);
@@ -873,4 +874,9 @@ struct sm_node_stats sm_node_stats(const struct sm_node *n)
     s.strangers_asked = n->door.n_asked;
     s.strangers_shut = n->door.n_shut;
     return s;
+}
+
+const struct sm_refusal *sm_node_refusal(const struct sm_node *n, unsigned i)
+{
+    return sm_refusals_at(&n->refusals, i);
 }

@@ -27,6 +27,7 @@
 #include "base/time.h"
 #include "core/bulletin.h"
 #include "core/dht.h"
+#include "core/refusals.h"
 #include "core/route.h"
 #include "core/session.h"
 #include "core/trust.h"
@@ -148,11 +149,13 @@ enum sm_trace_kind {
     SM_TRACE_DOCUMENT,      /* text: kind, version, what it replaces */
     SM_TRACE_REVOKED,       /* node, by what the rules say now; text = why, of ourselves */
     SM_TRACE_GRACE,         /* conn, node: text = why it will be refused */
+    SM_TRACE_REFUSED,       /* conn; refusal: new, or again and its count is a power of two */
     SM_TRACE_OBSERVED,      /* conn, node: text = why it would be refused, were the rules
                                enforced */
 };
 struct sm_trace {
     enum sm_trace_kind kind;
+    const struct sm_refusal *refusal; /* until the next step */
     struct sm_node_id node;
     bool has_node;
     enum sm_err err;
@@ -252,3 +255,5 @@ struct sm_host *sm_node_host(struct sm_node *n);
 /* The i-th tunnel that is up. */
 bool sm_node_tunnel(const struct sm_node *n, unsigned i, struct sm_node_tunnel *out);
 struct sm_node_stats sm_node_stats(const struct sm_node *n);
+/* The i-th that was refused, by us or us by whom; the latest first.  NULL behind the last. */
+const struct sm_refusal *sm_node_refusal(const struct sm_node *n, unsigned i);

@@ -46,9 +46,10 @@ struct link {
     int peer_index;           /* of cfg.peers; -1 for accepted ones */
     struct sm_tunnel *tunnel; /* NULL while the carrier is being dialled, and at the door */
     bool is_at_door;
-    uint64_t source;       /* of accepted ones, hashed; 0: unknown */
-    struct sm_mono since;  /* dialled, or accepted, then let in */
-    struct sm_knock knock; /* at the door, and until the tunnel is up; in is owned */
+    uint64_t source;         /* of accepted ones, hashed; 0: unknown */
+    struct sm_net_addr from; /* of accepted ones */
+    struct sm_mono since;    /* dialled, or accepted, then let in */
+    struct sm_knock knock;   /* at the door, and until the tunnel is up; in is owned */
     uint8_t answer[SM_HAND_HEAD + SM_COOKIE_BYTES]; /* of the door */
     uint8_t answer_n;
     bool is_shut;            /* close it when the answer is out */
@@ -132,6 +133,7 @@ struct sm_node {
     size_t congested_bytes; /* queued for one neighbour: local senders wait above it */
     struct sm_door door;
     uint64_t source_key[2];
+    struct sm_refusals refusals;
     struct link *links;
     unsigned n_links;   /* slots */
     unsigned links_top; /* no used slot at or behind it */

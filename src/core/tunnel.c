@@ -59,6 +59,7 @@ struct sm_tunnel {
     struct sm_wall wall;
     struct proving *prove;
     struct sm_lease lease;
+    struct sm_reasons *told; /* why the peer refused us */
 
     enum sm_aead_kind cipher;
     bool is_pq;
@@ -180,6 +181,8 @@ void sm_tunnel_free(struct sm_tunnel *t)
     sm_outq_done(&t->ready);
     sm_buf_done(&t->part);
     sm_dgram_free(t->dgram);
+    sm_lease_done(&t->lease);
+    free(t->told);
     sm_wipe(t, sizeof *t);
     free(t);
 }
@@ -188,9 +191,14 @@ void sm_tunnel_free(struct sm_tunnel *t)
 
 static void queue_close(struct sm_tunnel *t, enum sm_err err, const char *why)
 {
-    uint8_t buf[1 + SM_CLOSE_TEXT_MAX];
-    struct sm_wr w = sm_wr_init(buf, sizeof buf);
-    sm_close_frame_write(&(struct sm_close_frame){err, sm_view_str(why)}, &w);
+    static_assert(SM_REASONS_BYTES <= SM_CLOSE_REASONS_MAX, "the frame has room");
+    uint8_t buf[SM_CLOSE_FRAME_MAX], reasons[SM_REASONS_BYTES];
+    struct sm_wr w = sm_wr_init(buf, sizeof buf), r = sm_wr_init(reasons, sizeof reasons);
+    if (t->lease.refused != NULL) {
+        sm_reasons_write(t->lease.refused, &r);
+    }
+    sm_close_frame_write(
+        &(struct sm_close_frame){err, sm_view_str(why), sm_view_of(reasons, r.n)}, &w);
     sm_outq_clear(&t->control);
     /* Best effort: a peer that is not told notices by the carrier. */
     (void)!sm_outq_push(&t->control, SM_TFRAME_CLOSE, sm_view_of(buf, w.n));
@@ -548,6 +556,13 @@ static void on_close(struct sm_tunnel *t, struct sm_view payload)
         return;
     }
     bool is_refusal = t->state != UP;
+    struct sm_reasons *told = f.reasons.n > 0 ? malloc(sizeof *told) : NULL;
+    if (told != NULL && sm_reasons_read(f.reasons, told) != SM_OK) {
+        free(told);
+        fail(t, SM_E_MALFORMED, "the peer's CLOSE is malformed");
+        return;
+    }
+    t->told = told;
     go_down(t, is_refusal ? SM_E_REFUSED : SM_E_CLOSED, "%s: %s: %.*s",
             is_refusal ? "the peer refused us" : "closed by the peer", sm_err_words(f.err),
             (int)f.text.n, f.text.n > 0 ? (const char *)f.text.p : "");
@@ -1049,7 +1064,14 @@ bool sm_tunnel_next(struct sm_tunnel *t, struct sm_mono now, struct sm_tunnel_ou
     }
     if (t->has_down) {
         t->has_down = false;
-        *out = (struct sm_tunnel_out){.kind = SM_TUNNEL_DOWN, .err = t->err, .reason = t->why};
+        bool is_by_peer = t->told != NULL;
+        *out = (struct sm_tunnel_out){.kind = SM_TUNNEL_DOWN,
+                                      .err = t->err,
+                                      .reason = t->why,
+                                      .is_by_peer = is_by_peer,
+                                      .refused = is_by_peer ? t->told : t->lease.refused,
+                                      .platform = is_by_peer ? SM_PLATFORMS
+                                                             : t->lease.refused_platform};
         return true;
     }
     t->stream_n = 0; /* only after DOWN is anything left of it */

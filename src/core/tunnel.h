@@ -95,6 +95,10 @@ struct sm_tunnel_out {
     enum sm_err err;                   /* DOWN */
     const char *reason;                /* DOWN, VERDICT: printable, for the log */
     enum sm_verdict_kind verdict;      /* VERDICT: OK, GRACE or OBSERVED */
+    const struct sm_reasons *refused;  /* DOWN: NULL, or why one end refused the other */
+    bool is_by_peer;                   /* DOWN, refused: the peer refused us */
+    uint8_t platform;                  /* DOWN, refused: of who was refused; SM_PLATFORMS: not
+                                          known, or our own */
 };
 
 /* NULL when out of memory.  The record must be readable: it is our own. */

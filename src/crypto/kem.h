@@ -10,7 +10,7 @@
  */
 #include "crypto/suite.h"
 
-const char *sm_kem_library(void); /* "OpenSSL 3.5.7 ...": which one is loaded */
+const char *sm_kem_library(void);   /* "OpenSSL 3.5.7 ...": which one is loaded */
 bool sm_kem_openssl_is_there(void); /* the first call comes before a process confines itself */
 enum sm_err sm_kem_openssl_pub(const struct sm_kem_seed *seed, struct sm_kem_pub *out) SM_MUST;
 enum sm_err sm_kem_openssl_wrap(const struct sm_kem_pub *to, const struct sm_secret32 *m,

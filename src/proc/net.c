@@ -12,6 +12,7 @@
 #include "seemesh/version.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -242,6 +243,33 @@ static void sign(struct net *n, const struct sm_action *a)
     }
 }
 
+/* A line for each reason, with what would mend it; the peer's texts are printable. */
+static void trace_refusal(struct net *n, const struct sm_refusal *r)
+{
+    struct sm_inet at = {.family = r->peer.family, .port = r->peer.port};
+    char address[SM_INET_TEXT] = "-", node[SM_B32_LEN(10) + 1] = "-";
+    memcpy(at.ip, r->peer.ip, sizeof at.ip);
+    if (at.family != 0) {
+        sm_inet_print(&at, address);
+    }
+    if (r->has_node) {
+        sm_b32(r->node.b, 10, node);
+    }
+    for (size_t i = 0; i < r->why.n && i < SM_REASONS_TOLD; i++) {
+        const struct sm_reason *why = &r->why.r[i];
+        char fix[SM_FIX_TEXT], got[SM_LOG_QUOTED(SM_REASON_TEXT)],
+            want[SM_LOG_QUOTED(SM_REASON_TEXT)], mend[SM_LOG_QUOTED(SM_FIX_TEXT)];
+        sm_reason_fix(why, r->platform, fix);
+        sm_log_quote(sm_view_str(why->got), got);
+        sm_log_quote(sm_view_str(why->want), want);
+        sm_log_quote(sm_view_str(fix), mend);
+        sm_child_log(
+            n->self, SM_LOG_WARN, r->is_by_peer ? "refused-by-peer" : "refused",
+            "node=%s peer=%s count=%" PRIu64 " reason=%s field=\"%s\" got=%s want=%s fix=%s",
+            node, address, r->count, sm_reason_name(why->code), why->field, got, want, mend);
+    }
+}
+
 static void trace(struct net *n, const struct sm_action *a)
 {
     const struct sm_trace *t = &a->trace;
@@ -257,8 +285,13 @@ static void trace(struct net *n, const struct sm_action *a)
         [SM_TRACE_DOCUMENT] = {SM_LOG_NOTICE, "document"},
         [SM_TRACE_REVOKED] = {SM_LOG_NOTICE, "node-revoked"},
         [SM_TRACE_GRACE] = {SM_LOG_WARN, "in-grace"},
+        [SM_TRACE_REFUSED] = {SM_LOG_WARN, "refused"},
         [SM_TRACE_OBSERVED] = {SM_LOG_WARN, "would-refuse"},
     };
+    if (t->kind == SM_TRACE_REFUSED) {
+        trace_refusal(n, t->refusal);
+        return;
+    }
     char node[SM_B32_LEN(10) + 1] = "-", quoted[SM_LOG_QUOTED(sizeof t->text)];
     if (t->has_node) {
         sm_b32(t->node.b, 10, node);

@@ -3,6 +3,7 @@
  * jansson; nothing is parsed here but the words of the question. */
 #include "crypto/kem.h"
 #include "os/clock.h"
+#include "proc/claims_json.h"
 #include "proc/net_int.h"
 #include "seemesh/version.h"
 
@@ -364,6 +365,121 @@ static json_t *tun(struct net *n)
     return o;
 }
 
+/* -- attestation ------------------------------------------------------------------------- */
+
+static void put_time(json_t *o, const char *key, struct sm_wall at)
+{
+    char text[SM_TIME_TEXT];
+    sm_wall_text(at, text);
+    json_object_set_new(o, key, json_string(text));
+}
+
+/* What is known of a node without having seen its evidence: its record. */
+static json_t *recorded(const struct sm_node_record *rec)
+{
+    char measurement[2 * sizeof rec->measurement + 1];
+    sm_hex(rec->measurement, sizeof rec->measurement, measurement);
+    json_t *o = json_pack("{s:o, s:s, s:s, s:s}", "node", json_id(&rec->node_id), "owner",
+                          rec->owner, "platform", sm_platform_name(rec->platform),
+                          "recorded_measurement", measurement);
+    put_time(o, "record_expires", rec->head.expires);
+    return o;
+}
+
+/* Judge the claims that the tunnel was proven with, as the rules are now. */
+static void put_checks(struct net *n, json_t *o, const struct sm_node_record *rec,
+                       const struct sm_claims *claims)
+{
+    struct sm_checks *checks = calloc(1, sizeof *checks);
+    struct sm_verdict *v = calloc(1, sizeof *v);
+    struct sm_standing standing = {.was_ok = true};
+    const struct sm_subject who = sm_subject_of(rec);
+    const struct sm_rules *rules = sm_node_rules(n->node);
+    if (checks != NULL && v != NULL) {
+        sm_rules_explain(rules, sm_clock_wall(), &who, claims, NULL, &standing, v, checks);
+        const struct sm_mesh_manifest *m = sm_rules_manifest(rules);
+        bool is_any = m != NULL && (m->any_measurement >> claims->platform & 1u) != 0;
+        struct sm_tvec vec = sm_tvec_of(true, !is_any, m != NULL && m->n_allowed > 0, &v->why);
+        json_object_set_new(o, "checks", sm_json_checks(checks, claims->platform));
+        json_object_set_new(o, "reasons", sm_json_reasons(&v->why, claims->platform));
+        json_object_set_new(o, "trust_vector", sm_json_tvec(&vec));
+        json_object_set_new(o, "grade", json_real(v->grade / 1000.0));
+        if (v->label[0] != '\0') {
+            json_object_set_new(o, "reference", json_string(v->label));
+        }
+    }
+    free(checks);
+    free(v);
+}
+
+static void put_lease(json_t *o, const struct sm_node_tunnel *t)
+{
+    json_object_set_new(o, "verdict", json_string(sm_verdict_name(t->verdict)));
+    json_object_set_new(o, "lease",
+                        json_pack("{s:I, s:I, s:I}", "number", (json_int_t)t->lease_seq,
+                                  "age_s", (json_int_t)(t->lease_age.ns / 1000000000u),
+                                  "left_s", (json_int_t)(t->lease_left.ns / 1000000000u)));
+    if (t->verdict_left.ns != 0) {
+        json_object_set_new(o, "judged_again_in_s",
+                            json_integer((json_int_t)(t->verdict_left.ns / 1000000000u)));
+    }
+    json_object_set_new(o, "key_agreement",
+                        json_string(t->is_pq ? "X25519 and ML-KEM-768" : "X25519"));
+}
+
+/* A neighbour shows evidence; of others there are only their records. */
+static json_t *attest(struct net *n, const struct sm_node_id *id)
+{
+    const struct sm_node_record *self = sm_node_self(n->node);
+    bool is_self = sm_node_id_eq(&self->node_id, id);
+    const struct sm_node_record *rec =
+        is_self ? self : sm_route_node(sm_node_route(n->node), sm_hop_of(id));
+    struct sm_node_tunnel t;
+    if (rec == NULL) {
+        return NULL;
+    }
+    json_t *o = recorded(rec);
+    for (unsigned i = 0; sm_node_tunnel(n->node, i, &t); i++) {
+        if (sm_node_id_eq(&t.node, id) && t.claims != NULL) {
+            put_lease(o, &t);
+            json_object_set_new(o, "claims", sm_json_claims(t.claims));
+            put_checks(n, o, rec, t.claims);
+            return o;
+        }
+    }
+    json_object_set_new(o, "verdict",
+                        json_string(is_self ? "this node: its neighbours judge it"
+                                            : "no neighbour: believed by its record"));
+    return o;
+}
+
+static json_t *refusals(struct net *n)
+{
+    json_t *list = json_array();
+    const struct sm_refusal *r;
+    for (unsigned i = 0; (r = sm_node_refusal(n->node, i)) != NULL; i++) {
+        struct sm_inet at = {.family = r->peer.family, .port = r->peer.port};
+        char address[SM_INET_TEXT] = "";
+        memcpy(at.ip, r->peer.ip, sizeof at.ip);
+        if (at.family != 0) {
+            sm_inet_print(&at, address);
+        }
+        json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:s, s:I}", "refused",
+                              r->is_by_peer ? "by the peer" : "the peer", "peer", address,
+                              "when", r->was_up ? "tunnel" : "handshake", "count",
+                              (json_int_t)r->count, "platform", sm_platform_name(r->platform),
+                              "lease", (json_int_t)r->lease_seq);
+        if (r->has_node) {
+            json_object_set_new(o, "node", json_id(&r->node));
+        }
+        put_time(o, "first", r->first);
+        put_time(o, "last", r->last);
+        json_object_set_new(o, "reasons", sm_json_reasons(&r->why, r->platform));
+        json_array_append_new(list, o);
+    }
+    return json_pack("{s:o}", "refusals", list);
+}
+
 enum sm_err net_query(struct net *n, struct sm_view text, struct sm_buf *out)
 {
     char words[WORD_MAX + 1] = "", *arg;
@@ -384,6 +500,13 @@ enum sm_err net_query(struct net *n, struct sm_view text, struct sm_buf *out)
         o = nodes(n);
     } else if (strcmp(words, "sees") == 0) {
         o = sees(n);
+    } else if (strcmp(words, "refusals") == 0) {
+        o = refusals(n);
+    } else if (arg != NULL && strcmp(words, "attest") == 0) {
+        bool is_self = strcmp(arg, "self") == 0;
+        info.id = sm_node_self(n->node)->node_id;
+        SM_TRY(is_self ? SM_OK : find_node(n, arg, &info));
+        o = attest(n, &info.id);
     } else if (strcmp(words, "documents") == 0) {
         o = documents(n);
     } else if (strcmp(words, "tun") == 0) {

@@ -214,8 +214,10 @@ enum sm_err sm_close_frame_read(struct sm_view payload, struct sm_close_frame *o
     struct sm_rd r = sm_rd_init(payload);
     struct sm_close_frame f;
     f.err = sm_err_from_i32(-(int)sm_rd_u8(&r));
-    f.text = sm_rd_rest(&r);
-    if (f.text.n > SM_CLOSE_TEXT_MAX || !is_printable(f.text)) {
+    f.text = sm_rd_view(&r, sm_rd_u8(&r));
+    f.reasons = sm_rd_rest(&r);
+    if (f.text.n > SM_CLOSE_TEXT_MAX || f.reasons.n > SM_CLOSE_REASONS_MAX ||
+        !is_printable(f.text)) {
         sm_rd_fail(&r);
     }
     SM_TRY(sm_rd_done(&r));
@@ -225,6 +227,9 @@ enum sm_err sm_close_frame_read(struct sm_view payload, struct sm_close_frame *o
 
 void sm_close_frame_write(const struct sm_close_frame *f, struct sm_wr *w)
 {
+    struct sm_view text = sm_view_sub(f->text, 0, SM_CLOSE_TEXT_MAX);
     sm_wr_u8(w, (uint8_t)(-(int)f->err));
-    sm_wr_view(w, sm_view_sub(f->text, 0, SM_CLOSE_TEXT_MAX));
+    sm_wr_u8(w, (uint8_t)text.n);
+    sm_wr_view(w, text);
+    sm_wr_view(w, f->reasons);
 }

@@ -154,11 +154,15 @@ enum sm_err sm_challenge_frame_read(struct sm_view payload,
                                     struct sm_challenge_frame *out) SM_MUST;
 void sm_challenge_frame_write(const struct sm_challenge_frame *f, struct sm_wr *w);
 
-/* err u8 (negated enum sm_err), then at most SM_CLOSE_TEXT_MAX bytes of printable ASCII. */
-#define SM_CLOSE_TEXT_MAX 120u
+/* err u8 (negated enum sm_err), text (u8 n, printable ASCII), then the reasons of a refusal as
+ * attest/reason.h writes them, or nothing. */
+#define SM_CLOSE_TEXT_MAX    120u
+#define SM_CLOSE_REASONS_MAX 1900u
+#define SM_CLOSE_FRAME_MAX   (2u + SM_CLOSE_TEXT_MAX + SM_CLOSE_REASONS_MAX)
 struct sm_close_frame {
     enum sm_err err;
     struct sm_view text;
+    struct sm_view reasons;
 };
 enum sm_err sm_close_frame_read(struct sm_view payload, struct sm_close_frame *out) SM_MUST;
 void sm_close_frame_write(const struct sm_close_frame *f, struct sm_wr *w);
