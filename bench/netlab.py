@@ -72,6 +72,7 @@ class Lab:
         self.id = f'sm{os.getpid()}{os.urandom(2).hex()}'
         self.daemons, self.helpers = {}, []
         atexit.register(self.end)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         for n in names:
             sh('ip', 'netns', 'add', self.ns(n))
             self.ip(n, 'link', 'set', 'lo', 'up')

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PACKETS_PER_TURN = 64, BYTES_PER_TURN = 512 << 10 };
+enum { PACKETS_PER_TURN = 64, BYTES_PER_TURN = 192 << 10 };
 
 /* What the kernel has to say, as much as leaves the turn to others; a queue in the core that is
  * full drops by its own rule, which knows flows, as the kernel's does not. */
