@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What is read of a manifest or a revocation list writes to the same bytes, its text form
  * prints to one that says the same, and documents of anybody are refused. */
+#include "attest/collateral.h" /* by way of offers */
 #include "attest/manifest.h"
 #include "attest/manifest_text.h"
 #include "attest/revocation.h"
 #include "attest/rules.h"
+#include "base/date.h"
 #include "crypto/suite.h"
 
 #include <assert.h>
@@ -56,6 +58,16 @@ static void try_revocations(struct sm_view in, uint8_t *again)
     }
 }
 
+static void try_date(struct sm_view in)
+{
+    struct sm_wall t;
+    char text[SM_DATE_LEN + 1];
+    if (sm_date_parse(in, &t) == SM_OK) {
+        sm_date_print(t, text);
+        assert(in.n == SM_DATE_LEN && memcmp(text, in.p, in.n) == 0);
+    }
+}
+
 static void try_offer(struct sm_view in)
 {
     static const uint8_t root[1][32] = {{1}};
@@ -84,6 +96,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     try_manifest(in, again);
     try_revocations(in, again);
     try_text(in);
+    try_date(in);
     try_offer(in);
     free(again);
     return 0;

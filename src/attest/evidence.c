@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "attest/evidence.h"
 
+#include "attest/collateral.h"
 #include "attest/dev.h"
 #include "attest/endorse.h"
 #include "attest/hardware.h"
@@ -91,9 +92,13 @@ static enum sm_err verify_hardware(const struct sm_anchor *a, struct sm_wall now
 {
     struct sm_trust pinned;
     struct sm_claims claims;
+    struct sm_envelope all = *e;
     sm_trust_pinned(&pinned);
-    SM_TRY(sm_hw_evidence_verify(a->trust != NULL ? a->trust : &pinned, now, who->platform, e,
-                                 &claims, why));
+    const struct sm_trust *trust = a->trust != NULL ? a->trust : &pinned;
+    if (a->rules != NULL) {
+        sm_collateral_fill(a->rules, trust, now, &all);
+    }
+    SM_TRY(sm_hw_evidence_verify(trust, now, who->platform, &all, &claims, why));
     SM_TRY(check_shown(who, &claims, why));
     *out = claims;
     return SM_OK;

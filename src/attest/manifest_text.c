@@ -825,6 +825,10 @@ static const char *word_of(const struct word *words, uint64_t value)
 
 static void print_seconds(uint64_t s, char out[static 32])
 {
+    if (s == 0) {
+        (void)snprintf(out, 32, "0s");
+        return;
+    }
     sm_ini_print_duration(s * SECOND, out);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "attest/rules.h"
 
+#include "attest/collateral.h"
 #include "crypto/hash.h"
 
 #include <assert.h>
@@ -16,6 +17,7 @@ struct held {
     uint8_t kind;
     uint8_t name[SM_DOC_NAME];
     uint64_t version;
+    uint64_t number; /* of a CRL */
     uint8_t hash[32];
     struct sm_wall ends; /* then it is not given to others */
     uint8_t *bytes;
@@ -166,8 +168,7 @@ static bool is_listed(const struct sm_rules *r, const struct sm_node_id *node_id
 static const struct sm_refval *revoked_value(const struct sm_rules *r,
                                              struct sm_view measurement)
 {
-    bool is_asked = r->has_manifest && !sm_rules_is_observing(r);
-    for (size_t i = 0; is_asked && i < r->manifest.n_refs; i++) {
+    for (size_t i = 0; r->has_manifest && i < r->manifest.n_refs; i++) {
         const struct sm_refval *v = &r->manifest.refs[i];
         size_t n = v->value.n;
         while (n < measurement.n && measurement.p[n] == 0) {
@@ -468,16 +469,35 @@ static enum sm_err revocations_offer(struct sm_rules *r, struct sm_wall now, str
     return SM_OK;
 }
 
-static bool is_held(const struct sm_rules *r, uint8_t kind, struct sm_view doc)
+static enum sm_err collateral_offer(struct sm_rules *r, struct sm_wall now, uint8_t kind,
+                                    struct sm_view doc, struct sm_rules_change *change,
+                                    struct sm_reasons *why)
+{
+    struct sm_trust pinned;
+    struct sm_collateral c;
+    sm_trust_pinned(&pinned);
+    SM_TRY(sm_collateral_verify(r->pinned.trust != NULL ? r->pinned.trust : &pinned, now, kind,
+                                doc, &c, why));
+    const struct held *h = held_find(r, kind, c.name);
+    struct held like = {.kind = kind, .version = c.version, .number = c.number, .ends = c.ends};
+    memcpy(like.name, c.name, sizeof like.name);
+    change->was = h != NULL ? h->version : 0;
+    SM_TRY(version_check(c.version, change->was, sm_doc_kind_name(kind), why));
+    SM_TRY(version_check(c.number + 1, h != NULL ? h->number : 0, "crl number", why));
+    return held_put(r, &like, doc);
+}
+
+static const struct held *held_of_hash(const struct sm_rules *r, uint8_t kind,
+                                       struct sm_view doc)
 {
     uint8_t hash[32];
     sm_sha256(doc, hash);
     for (size_t i = 0; i < r->n_docs; i++) {
         if (r->docs[i].kind == kind && memcmp(r->docs[i].hash, hash, sizeof hash) == 0) {
-            return true;
+            return &r->docs[i];
         }
     }
-    return false;
+    return NULL;
 }
 
 enum sm_err sm_rules_offer(struct sm_rules *r, struct sm_wall now, uint8_t kind,
@@ -490,19 +510,27 @@ enum sm_err sm_rules_offer(struct sm_rules *r, struct sm_wall now, uint8_t kind,
     if (doc.n > SM_DOC_MAX) {
         return told(SM_E_LIMIT, "document", why);
     }
-    if (is_held(r, kind, doc)) {
+    if (held_of_hash(r, kind, doc) != NULL) {
         return SM_E_EXISTS;
     }
-    if (kind == SM_DOC_MANIFEST) {
+    switch (kind) {
+    case SM_DOC_MANIFEST:
         e = manifest_offer(r, now, doc, &change, why);
-    } else if (kind == SM_DOC_REVOCATION) {
+        break;
+    case SM_DOC_REVOCATION:
         e = revocations_offer(r, now, doc, &change, why);
-    } else {
+        break;
+    case SM_DOC_TCB_INFO:
+    case SM_DOC_QE_IDENTITY:
+    case SM_DOC_CRL:
+        e = collateral_offer(r, now, kind, doc, &change, why);
+        break;
+    default:
         sm_reasons_add_u64(why, SM_REASON_UNSUPPORTED, "document", kind, "a kind up to",
-                           SM_DOC_REVOCATION);
+                           SM_DOC_KINDS - 1);
     }
     SM_TRY(e);
-    const struct held *held = held_find(r, kind, no_name);
+    const struct held *held = held_of_hash(r, kind, doc);
     assert(held != NULL);
     change.doc = doc_of(held);
     *out = change;

@@ -99,7 +99,8 @@ uint32_t sm_rules_epoch_max_s(const struct sm_rules *r);
 bool sm_rules_is_observing(const struct sm_rules *r);
 
 /* Any of them, NULL or empty when not known; in the list, or a measurement that the manifest
- * names as revoked, unless it is only watched.  `why` (or NULL) gets the reason. */
+ * names as revoked, also while the rest of it is only watched.  `why` (or NULL) gets the
+ * reason. */
 bool sm_rules_is_revoked(const struct sm_rules *r, const struct sm_node_id *node_id,
                          struct sm_view platform_id, struct sm_view measurement,
                          struct sm_reasons *why);

@@ -469,6 +469,16 @@ static bool is_same_path(X509_STORE_CTX *ctx, const struct path *path)
     return true;
 }
 
+enum sm_err sm_crl_times(const struct sm_crl *l, struct sm_wall *from, struct sm_wall *to)
+{
+    struct sm_wall a, b;
+    SM_TRY(wall_of(X509_CRL_get0_lastUpdate(l->l), &a));
+    SM_TRY(wall_of(X509_CRL_get0_nextUpdate(l->l), &b));
+    *from = a;
+    *to = b;
+    return SM_OK;
+}
+
 static void openssl_params(X509_STORE_CTX *ctx, const struct path *path, bool is_strict)
 {
     X509_VERIFY_PARAM *p = X509_STORE_CTX_get0_param(ctx);
@@ -667,6 +677,84 @@ enum sm_err sm_chain_verify(const struct sm_chain *chain, struct sm_view root,
         return error_of(&own);
     }
     *not_after = end;
+    return SM_OK;
+}
+
+/* -- a list by itself -------------------------------------------------------------------- */
+
+static void check_issuers(const struct path *path, struct sm_reasons *why)
+{
+    for (size_t i = 0; i < path->n; i++) {
+        uint32_t flags = X509_get_extension_flags(path->x[i]);
+        bool may_sign = (X509_get_key_usage(path->x[i]) & KU_KEY_CERT_SIGN) != 0;
+        if ((flags & EXFLAG_INVALID) != 0 || (flags & EXFLAG_CA) == 0 || !may_sign) {
+            refuse(why, SM_REASON_CHAIN, path->x[i], "not an issuer", "an issuer");
+        }
+    }
+}
+
+static void check_list(X509_CRL *l, X509 *issuer, const struct sm_chain_rules *rules,
+                       struct sm_wall now, struct sm_reasons *why)
+{
+    struct sm_wall end = {UINT64_MAX};
+    bool is_named = X509_NAME_cmp(X509_CRL_get_issuer(l), X509_get_subject_name(issuer)) == 0;
+    if (!is_named || has_critical(l) || !is_crl_signed(l, issuer, rules->is_pss)) {
+        sm_reasons_add(why, SM_REASON_COLLATERAL, "revocation list",
+                       !is_named         ? "by somebody else"
+                       : has_critical(l) ? "a partial or indirect one"
+                                         : "badly signed",
+                       "a whole one, signed by its issuer");
+        return;
+    }
+    check_crl_times(l, rules, now, &end, why);
+}
+
+static uint64_t crl_number(const X509_CRL *l)
+{
+    ASN1_INTEGER *number = X509_CRL_get_ext_d2i(l, NID_crl_number, NULL, NULL);
+    uint64_t n = 0;
+    if (number == NULL || ASN1_INTEGER_get_uint64(&n, number) != 1 || n > INT64_MAX) {
+        n = 0;
+    }
+    ASN1_INTEGER_free(number);
+    return n;
+}
+
+enum sm_err sm_crl_verify(const struct sm_crl *l, const struct sm_chain *issuers,
+                          struct sm_view root, const struct sm_chain_rules *rules,
+                          struct sm_wall now, struct sm_crl_info *out, struct sm_reasons *why)
+{
+    struct sm_reasons own = {0};
+    SM_CLEANUP(sm_chain_done) struct sm_chain pinned = {0};
+    struct path path = {0};
+    struct sm_crl_info info = {.number = crl_number(l->l)};
+    struct sm_wall end = {UINT64_MAX};
+    if (sm_chain_add(&pinned, root) != SM_OK || pinned.n != 1) {
+        sm_reasons_add(why, SM_REASON_CHAIN, "chain", "no root", "a path to a pinned root");
+        return SM_E_CRYPTO;
+    }
+    for (size_t i = 0; i < issuers->n && !sm_cert_eq(issuers->c[i], pinned.c[0]); i++) {
+        path.x[path.n++] = issuers->c[i]->x;
+    }
+    path.x[path.n++] = pinned.c[0]->x;
+    if (path.n > 1) {
+        SM_TRY(openssl_verify(&path, rules->is_strict, &own));
+    }
+    check_issuers(&path, &own);
+    if (rules->is_pss) {
+        check_pss(&path, &own);
+    }
+    check_times(&path, rules, now, &end, &own);
+    check_list(l->l, path.x[0], rules, now, &own);
+    ERR_clear_error();
+    sm_reasons_append(why, &own);
+    if (own.n > 0) {
+        return error_of(&own);
+    }
+    struct sm_cert issuer = {path.x[0]};
+    SM_TRY(sm_crl_times(l, &info.this_update, &info.next_update));
+    SM_TRY(sm_cert_spki_digest(&issuer, SM_DIGEST_SHA256, info.issuer_key));
+    *out = info;
     return SM_OK;
 }
 

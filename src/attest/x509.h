@@ -67,6 +67,9 @@ enum sm_err sm_cert_spki_digest(const struct sm_cert *c, enum sm_digest d,
 
 enum sm_err sm_crl_read(struct sm_view der_or_pem, struct sm_crl **out) SM_MUST;
 void sm_crl_free(struct sm_crl *l);
+/* thisUpdate and nextUpdate, as it says, which proves nothing. */
+enum sm_err sm_crl_times(const struct sm_crl *l, struct sm_wall *from,
+                         struct sm_wall *to) SM_MUST;
 
 /* -- chains ------------------------------------------------------------------------------ */
 
@@ -88,6 +91,21 @@ enum sm_err sm_chain_verify(const struct sm_chain *chain, struct sm_view root,
                             const struct sm_crl *const *crls, size_t n_crls,
                             const struct sm_chain_rules *rules, struct sm_wall now,
                             struct sm_wall *not_after, struct sm_reasons *why) SM_MUST;
+
+/* What a list says of itself; number is 0 when it has none or one beyond 63 bits. */
+struct sm_crl_info {
+    struct sm_wall this_update, next_update;
+    uint64_t number;
+    uint8_t issuer_key[32]; /* SHA-256 of the issuer's SubjectPublicKeyInfo */
+};
+
+/* Check a list by itself: signed by the first certificate of `issuers`, which leads to the
+ * pinned root in the order given, or by the root when `issuers` is empty.  Signatures, names,
+ * roles, times, criticals as sm_chain_verify asks them. */
+enum sm_err sm_crl_verify(const struct sm_crl *l, const struct sm_chain *issuers,
+                          struct sm_view root, const struct sm_chain_rules *rules,
+                          struct sm_wall now, struct sm_crl_info *out,
+                          struct sm_reasons *why) SM_MUST;
 
 /* -- public keys and signatures ---------------------------------------------------------- */
 
