@@ -28,8 +28,10 @@ const struct cli_command cli_commands[] = {
      "  seemesh dev up --nodes 12 --dir /tmp/mesh\n\n"
      "Each node is a real seemeshd with a home, an identity and a loopback address of its\n"
      "own; they are joined as a ring with chords, so packets cross relays.  The root that\n"
-     "endorses them is a file: this proves nothing to a stranger.\n\n"
+     "endorses them is a file: this proves nothing to a stranger.  A manifest takes the\n"
+     "installed programs and nothing else: DIR/dev.manifest.\n\n"
      "  --nodes N      1 to 64 (7)\n"
+     "  --no-manifest  judge by the root alone\n"
      "  --see-slots N  SEE instances a node runs at a time (2)\n"
      "  --tpm N        N of the nodes have a TPM each: a software one, swtpm, which proves no\n"
      "                 more, but all that a node with a real TPM does is done (0)\n"
@@ -188,6 +190,7 @@ const struct cli_command cli_commands[] = {
      cmd_tpm_endorse},
     {"tpm accept", "ANSWER", "open the answer in the TPM and keep the endorsement", NULL,
      cmd_tpm_accept},
+<<<<<<< HEAD
     {"root init", "DIR", "make the root key of a mesh, or show the one that is there",
      "Prints the public key, which nodes pin.  DIR/root.key endorses nodes and signs "
      "manifests:\n"
@@ -217,6 +220,67 @@ const struct cli_command cli_commands[] = {
      "  --days N         for how long (365)\n",
      cmd_platform_endorse},
     {"platform accept", "ANSWER", "keep the endorsement", NULL, cmd_platform_accept},
+=======
+    {"manifest new", "[FILE]", "write a manifest to edit: what this mesh takes",
+     "example:\n"
+     "  seemesh --home ~/node1 manifest new mesh.ini\n\n"
+     "Writes a text with every key and what it is about, for the mesh of --home.  In a\n"
+     "development mesh it names the installed programs; elsewhere reference values are to be\n"
+     "added, best from the build of what runs there.  Without FILE to standard output.\n\n"
+     "  --from-node      also name what the nodes that are known here run now\n",
+     cmd_manifest_new},
+    {"manifest show", "[FILE]", "print a manifest, or the one in force and which nodes have it",
+     "FILE is a text or signed.  Without it, the node's: what its neighbours are judged by, "
+     "and\n"
+     "a table of the versions that the nodes have.  What is printed can be edited and signed\n"
+     "again.\n",
+     cmd_manifest_show},
+    {"manifest diff", "[OLD] NEW", "say what two manifests say differently",
+     "Each is a text or signed; without OLD, NEW is compared with what is in force on the "
+     "node.\n",
+     cmd_manifest_diff},
+    {"manifest sign", "FILE --root-dir DIR", "sign a manifest with a root of the mesh",
+     "example:\n"
+     "  seemesh --home ~/node1 manifest sign mesh.ini --root-dir ~/root\n\n"
+     "Writes FILE.manifest (mesh.ini makes mesh.manifest).  When the text gives no version, "
+     "it\n"
+     "is one above the signed file that is there, or above --previous; one that is not above\n"
+     "is refused, because nodes would refuse it.  Issued is now.\n\n"
+     "  --root-dir DIR   has the root's key, root.key\n"
+     "  --previous FILE  the signed manifest that this one replaces\n"
+     "  --days N         how long it is good for, when the text does not say (365)\n"
+     "  -o, --output FILE\n",
+     cmd_manifest_sign},
+    {"manifest apply", "FILE", "put a signed manifest in force on the node, and so in the mesh",
+     "The node checks it and tells the others, which check it too: within seconds all that "
+     "can\n"
+     "be reached judge their neighbours anew.  An older version is refused.\n",
+     cmd_manifest_apply},
+    {"revoke", "KIND ID --reason TEXT --root-dir DIR",
+     "believe a node, platform or program no more",
+     "examples:\n"
+     "  seemesh revoke node hospital-3 --reason stolen --root-dir ~/root\n"
+     "  seemesh revoke measurement 8d2f... --reason CVE-2026-1234 --root-dir ~/root\n\n"
+     "KIND is node, platform, measurement or root.  ID is an id as it is printed, or the "
+     "owner\n"
+     "of a node that is known: then its id, platform or program.  The list in force gets an\n"
+     "entry, is signed, and goes to every node; whoever is hit loses all tunnels within\n"
+     "seconds.  Asks first, unless --yes.\n\n"
+     "  --reason TEXT    at most 64 letters; who is refused reads it\n"
+     "  --root-dir DIR   has the root's key, root.key\n"
+     "  --since DATE     from when on it was not to be trusted (now)\n"
+     "  -o, --output FILE  write the list there and give it to no node\n"
+     "  --list FILE      add to this list instead of the node's\n"
+     "  -y, --yes        do not ask\n",
+     cmd_revoke},
+    {"revoke undo", "KIND ID --root-dir DIR", "take an entry off the revocation list",
+     "  --root-dir DIR   has the root's key, root.key\n"
+     "  -o, --output FILE  write the list there and give it to no node\n"
+     "  --list FILE      take from this list instead of the node's\n",
+     cmd_revoke_undo},
+    {"revoke ls", "[FILE]", "list what is revoked, as the node or a signed list says", NULL,
+     cmd_revoke_ls},
+>>>>>>> 20d9c6f (cli: manifest new, show, diff, sign, apply; revoke, revoke undo, revoke ls)
     {"nodes", "", "list the nodes of the mesh as this node sees them", NULL, cmd_nodes},
     {"route", "NODE", "show the paths to a node and what each hop costs",
      "NODE is an owner, or the beginning of a node id.\n", cmd_route},

@@ -4,6 +4,7 @@
  *     DIR/root/          the development root (its key is on this disk: it proves nothing)
  *     DIR/n1 ... DIR/nN  the nodes' homes, each with its log
  *     DIR/pids           one line a node: name and process id of its seemeshd
+ *     DIR/dev.manifest   signed by that root: takes the programs that are installed
  *
  * The nodes listen on loopback addresses made of the folder's name, so that two meshes do not
  * meet, and dial a ring with a few chords: most pairs are not neighbours, and every pair has
@@ -11,6 +12,7 @@
 #include "base/map.h"
 #include "cli/commands.h"
 #include "cli/dev_tpm.h"
+#include "cli/documents.h"
 #include "cli/programs.h"
 #include "os/child.h"
 #include "os/clock.h"
@@ -298,6 +300,127 @@ static enum sm_err wait_up(struct dev *d)
                     d->dir);
 }
 
+/* -- the manifest ------------------------------------------------------------------------- */
+
+#define MANIFEST_DAYS 365u
+#define MANIFEST_LEFT (30u * 86400u) /* with less left it is signed anew */
+
+static bool is_active_in(const struct sm_mesh_manifest *m, const struct sm_refval *want)
+{
+    for (size_t i = 0; i < m->n_refs; i++) {
+        const struct sm_refval *v = &m->refs[i];
+        if (v->platform == want->platform && v->kind == want->kind &&
+            v->state == SM_REFVAL_ACTIVE &&
+            memcmp(&v->value, &want->value, sizeof v->value) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Does it take all that runs now, and for a while? */
+static bool is_still_good(const struct sm_mesh_manifest *old,
+                          const struct sm_mesh_manifest *new)
+{
+    bool is_good = old->not_after.s > sm_clock_wall().s + MANIFEST_LEFT;
+    for (size_t i = 0; is_good && i < new->n_refs; i++) {
+        is_good = is_active_in(old, &new->refs[i]);
+    }
+    return is_good;
+}
+
+static enum sm_err sign_manifest(struct dev *d, struct sm_mesh_manifest *m, const char *path,
+                                 struct sm_buf *out)
+{
+    struct sm_sign_pair *root = NULL;
+    m->issued = sm_clock_wall();
+    m->not_after.s = m->issued.s + MANIFEST_DAYS * 86400u;
+    SM_TRY(cli_root_load(d->c, d->root, &root));
+    sm_buf_clear(out);
+    enum sm_err e = sm_mesh_manifest_sign(sm_suite_real(), root, m, out);
+    sm_secret_free(root);
+    if (e == SM_OK) {
+        e = sm_file_write_atomic(path, 0644, sm_buf_view(out));
+    }
+    return e == SM_OK ? SM_OK : cli_fail(d->c, e, "cannot sign %s: %s", path, sm_err_words(e));
+}
+
+/* Connect to node i, waiting for it to come up. */
+static enum sm_err connect_node(struct dev *d, uint64_t i, struct sm_mono end,
+                                struct cli_conn *out)
+{
+    char home[SM_PATH];
+    struct cli quiet = {.quiet = true, .home = home, .is_probe = true};
+    SM_TRY(node_home(d, i, home));
+    while (cli_connect(&quiet, out) != SM_OK) {
+        if (!is_ours(d, i) || sm_is_due(end, sm_clock_mono())) {
+            return cli_fail(d->c, SM_E_FAILED, "node n%" PRIu64 " does not come up; see %s/log",
+                            i + 1, home);
+        }
+        nap(50);
+    }
+    out->c = d->c; /* from now on a failure is told */
+    return SM_OK;
+}
+
+/* What each node says it runs; and the manifest that the first has in force. */
+static enum sm_err look_at_nodes(struct dev *d, struct sm_mono end, struct sm_mesh_manifest *m,
+                                 struct sm_buf *held)
+{
+    for (uint64_t i = 0; i < d->nodes; i++) {
+        struct cli_conn conn;
+        SM_TRY(connect_node(d, i, end, &conn));
+        enum sm_err e = i == 0 ? cli_manifest_template(d->c, &conn.anchor, m) : SM_OK;
+        if (e == SM_OK && i == 0) {
+            e = cli_doc_of_node(&conn, SM_DOC_MANIFEST, held);
+        }
+        if (e == SM_OK) {
+            e = cli_manifest_add_self(&conn, m);
+        }
+        cli_disconnect(&conn);
+        SM_TRY(e);
+    }
+    return SM_OK;
+}
+
+/* The one in force when it takes all that runs now: somebody may have applied a manifest of
+ * their own.  Else DIR/dev.manifest, of the next version. */
+static enum sm_err choose_manifest(struct dev *d, struct sm_mono end, struct sm_buf *doc)
+{
+    char path[SM_PATH];
+    struct sm_mesh_manifest m = {0};
+    struct cli_manifest held = {0};
+    SM_TRY(sm_path_join(d->dir, "dev.manifest", path));
+    enum sm_err e = look_at_nodes(d, end, &m, doc);
+    if (e == SM_OK && doc->n > 0) {
+        e = cli_manifest_of_doc(d->c, "the manifest in force", sm_buf_view(doc), NULL, &held);
+    }
+    if (e == SM_OK && (doc->n == 0 || !is_still_good(&held.m, &m))) {
+        m.version = held.m.version + 1;
+        e = sign_manifest(d, &m, path, doc);
+    }
+    sm_mesh_manifest_done(&held.m);
+    sm_mesh_manifest_done(&m);
+    return e;
+}
+
+/* To every node by itself: after an update of the programs none of them would believe another
+ * one before it has the manifest that names the new ones. */
+static enum sm_err apply_manifest(struct dev *d)
+{
+    SM_CLEANUP(sm_buf_done) struct sm_buf doc = SM_BUF(SM_MESH_MANIFEST_MAX);
+    struct sm_mono end = sm_after(sm_clock_mono(), UP_LIMIT);
+    SM_TRY(choose_manifest(d, end, &doc));
+    for (uint64_t i = 0; i < d->nodes; i++) {
+        struct cli_conn conn;
+        SM_TRY(connect_node(d, i, end, &conn));
+        enum sm_err e = cli_doc_offer(&conn, SM_DOC_MANIFEST, sm_buf_view(&doc));
+        cli_disconnect(&conn);
+        SM_TRY(e);
+    }
+    return SM_OK;
+}
+
 static enum sm_err any_is_up(struct dev *d)
 {
     if (read_pids(d) != SM_OK) {
@@ -341,7 +464,9 @@ enum sm_err cmd_dev_up(struct cli *c, int argc, char **argv)
 {
     const char *dir = NULL;
     uint64_t nodes = 7, slots = 2, tpms = 0;
-    const struct cli_option opt[] = {{.name = "--nodes", .value = "N", .number = &nodes},
+    bool no_manifest = false;
+    const struct cli_option opt[] = {{.name = "--no-manifest", .flag = &no_manifest},
+                                     {.name = "--nodes", .value = "N", .number = &nodes},
                                      {.name = "--see-slots", .value = "N", .number = &slots},
                                      {.name = "--tpm", .value = "N", .number = &tpms},
                                      {.name = "--dir", .value = "DIR", .text = &dir}};
@@ -357,6 +482,9 @@ enum sm_err cmd_dev_up(struct cli *c, int argc, char **argv)
     d.tpms = tpms;
     SM_TRY(cli_programs(c, &d.programs));
     SM_TRY(make_and_start(&d, slots));
+    if (!no_manifest) {
+        SM_TRY(apply_manifest(&d));
+    }
     SM_TRY(wait_up(&d));
     if (c->json) {
         cli_json(json_pack("{s:s, s:I}", "dir", d.dir, "nodes", (json_int_t)nodes));

@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 _Static_assert(SM_BULLETIN_DOCS >= SM_DOCS_MAX && SM_BULLETIN_BYTES >= SM_DOC_MAX &&
@@ -128,6 +129,21 @@ static enum sm_err bulletin_offer(void *ctx, struct sm_mono now, struct sm_wall 
     (void)now;
     (void)wall; /* as of this step: in the node */
     return offer(ctx, kind, bytes, false, &why);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return sm_bulletin_doc_cmp(a, b);
+}
+
+void documents_digest(struct sm_node *n, struct sm_wr *w)
+{
+    struct sm_bulletin_message m = {.op = SM_BULLETIN_DIGEST};
+    while (m.n_docs < SM_BULLETIN_DOCS && bulletin_list(n, m.n_docs, &m.docs[m.n_docs])) {
+        m.n_docs++;
+    }
+    qsort(m.docs, m.n_docs, sizeof m.docs[0], by_name);
+    sm_bulletin_message_write(&m, w);
 }
 
 /* -- for the node ------------------------------------------------------------------------- */

@@ -682,6 +682,15 @@ static bool host_request(struct sm_node *n, const struct sm_host_out *o, struct 
         (void)e; /* the asker may be gone */
         return false;
     }
+    if (o->request.service == SM_SERVICE_DOCS) {
+        uint8_t buf[SM_BULLETIN_DIGEST_MAX];
+        struct sm_wr w = sm_wr_init(buf, sizeof buf);
+        documents_digest(n, &w);
+        enum sm_err e =
+            sm_host_reply(n->host, n->now, o->request.handle, SM_OK, sm_view_of(w.p, w.n));
+        (void)e; /* the asker may be gone */
+        return false;
+    }
     if (o->request.service != SM_SERVICE_STORE && o->request.service != SM_SERVICE_SEE) {
         enum sm_err e = sm_host_reply(n->host, n->now, o->request.handle, SM_E_UNSUPPORTED,
                                       (struct sm_view){0});

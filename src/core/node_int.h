@@ -207,6 +207,7 @@ void packets_report(struct sm_node *n, struct sm_hop dst, uint8_t slot, bool is_
 enum sm_err documents_new(struct sm_node *n) SM_MUST;
 void documents_free(struct sm_node *n);
 /* As links_next. */
+void documents_digest(struct sm_node *n, struct sm_wr *w); /* what is in force, for who asks */
 bool documents_next(struct sm_node *n, struct sm_action *out, bool *progress);
 
 /* Send a payload of the node itself over this path, which is that of the slot.  False when it

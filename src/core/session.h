@@ -46,7 +46,8 @@ enum sm_service {
     SM_SERVICE_STORE = 2,
     SM_SERVICE_SEE = 3,
     SM_SERVICE_UNIT = 4,
-    SM_SERVICE_TUN = 5, /* datagrams only */
+    SM_SERVICE_TUN = 5,  /* datagrams only */
+    SM_SERVICE_DOCS = 6, /* empty; reply: a digest (wire/bulletin.h) of what is in force */
 };
 
 /* Zero means the default in brackets. */

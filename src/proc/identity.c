@@ -32,23 +32,28 @@ enum sm_err sm_measure_file(const char *path, uint8_t out[static 48])
     return sha384(sm_buf_view(&b), out);
 }
 
-enum sm_err sm_measure_programs(uint8_t out[static 48])
+enum sm_err sm_measure_programs_in(const char *dir, uint8_t out[static 48])
 {
     static const char *const programs[] = {"seemesh-keys", "seemesh-net", "seemesh-store",
                                            "seemesh-run"};
     uint8_t all[SM_COUNT(programs)][48] = {0};
-    char self[SM_PATH], path[SM_PATH];
-    SM_TRY(sm_self_path(self, sizeof self));
-    char *slash = strrchr(self, '/');
-    *slash = '\0';
+    char path[SM_PATH];
     for (size_t i = 0; i < SM_COUNT(programs); i++) {
-        SM_TRY(sm_path_join(self, programs[i], path));
+        SM_TRY(sm_path_join(dir, programs[i], path));
         enum sm_err e = sm_measure_file(path, all[i]);
         if (e != SM_OK && e != SM_E_NOTFOUND) {
             return e;
         }
     }
     return sha384(sm_view_of(all, sizeof all), out);
+}
+
+enum sm_err sm_measure_programs(uint8_t out[static 48])
+{
+    char self[SM_PATH];
+    SM_TRY(sm_self_path(self, sizeof self));
+    *strrchr(self, '/') = '\0';
+    return sm_measure_programs_in(self, out);
 }
 
 /* -- the key ----------------------------------------------------------------------------- */

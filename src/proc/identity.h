@@ -57,5 +57,7 @@ enum sm_err sm_key_file(const struct sm_suite *suite, const char *path, bool may
 /* SHA-384 over the SHA-384 of seemesh-keys, -net, -store and -run beside this program, in this
  * order; a missing one counts as zeros. */
 enum sm_err sm_measure_programs(uint8_t out[static 48]) SM_MUST;
+/* The same of those in a folder: what nodes that are started from there will say. */
+enum sm_err sm_measure_programs_in(const char *dir, uint8_t out[static 48]) SM_MUST;
 /* SHA-384 of one file. */
 enum sm_err sm_measure_file(const char *path, uint8_t out[static 48]) SM_MUST;

@@ -3,7 +3,7 @@
 
 # One line a command: its words, then ":", then its options.
 _seemesh_table='
-dev up: --nodes --see-slots --tpm --dir
+dev up: --nodes --no-manifest --see-slots --tpm --dir
 dev down: --dir
 init: --dev-root --name --mesh --owner --listen --peers --tpm --tpm-ca --pcrs --platform --root --environment
 node:
@@ -27,6 +27,14 @@ tpm show: --tpm
 tpm request: -o --renew --pcrs
 tpm endorse: --root-dir --tpm-ca -o
 tpm accept:
+manifest new: --from-node
+manifest show:
+manifest diff:
+manifest sign: --root-dir --previous --days -o --output
+manifest apply:
+revoke: --reason --root-dir --since --list -o --output -y --yes
+revoke undo: --root-dir --list -o --output
+revoke ls:
 nodes:
 route:
 trust:
@@ -65,7 +73,7 @@ _seemesh() {
         return
         ;;
     -o | --output | --reduce | --receipts | --report | --vek | --quote | --sig | --doc | --chain | --crl | \
-        --tcb-info | --qe-identity | --pck-crl | --root-crl | --ak | --pcrs | --event-log | --root | --tpm-ca)
+        --tcb-info | --qe-identity | --pck-crl | --root-crl | --ak | --pcrs | --event-log | --root | --tpm-ca | --previous | --list)
         mapfile -t COMPREPLY < <(compgen -f -- "$cur")
         return
         ;;
