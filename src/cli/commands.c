@@ -190,7 +190,6 @@ const struct cli_command cli_commands[] = {
      cmd_tpm_endorse},
     {"tpm accept", "ANSWER", "open the answer in the TPM and keep the endorsement", NULL,
      cmd_tpm_accept},
-<<<<<<< HEAD
     {"root init", "DIR", "make the root key of a mesh, or show the one that is there",
      "Prints the public key, which nodes pin.  DIR/root.key endorses nodes and signs "
      "manifests:\n"
@@ -220,7 +219,6 @@ const struct cli_command cli_commands[] = {
      "  --days N         for how long (365)\n",
      cmd_platform_endorse},
     {"platform accept", "ANSWER", "keep the endorsement", NULL, cmd_platform_accept},
-=======
     {"manifest new", "[FILE]", "write a manifest to edit: what this mesh takes",
      "example:\n"
      "  seemesh --home ~/node1 manifest new mesh.ini\n\n"
@@ -280,7 +278,6 @@ const struct cli_command cli_commands[] = {
      cmd_revoke_undo},
     {"revoke ls", "[FILE]", "list what is revoked, as the node or a signed list says", NULL,
      cmd_revoke_ls},
->>>>>>> 20d9c6f (cli: manifest new, show, diff, sign, apply; revoke, revoke undo, revoke ls)
     {"nodes", "", "list the nodes of the mesh as this node sees them", NULL, cmd_nodes},
     {"route", "NODE", "show the paths to a node and what each hop costs",
      "NODE is an owner, or the beginning of a node id.\n", cmd_route},
