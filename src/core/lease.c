@@ -319,22 +319,21 @@ static bool may_bind_epoch(const struct sm_lease *l, const struct sm_claims *c)
 
 /* The first proof goes by the clock; each later one was signed by the hardware after something
  * that we made: this challenge, or the one before. */
-static enum sm_err check_epoch(const struct sm_lease *l, const struct sm_claims *c,
+static enum sm_err check_epoch(struct sm_lease *l, const struct sm_claims *c,
                                struct sm_view evidence, const uint8_t beacon[static SM_BEACON],
                                char why[static SM_LEASE_WHY])
 {
-    if (!c->is_epoch_bound) {
-        return SM_OK;
+    struct sm_reasons reasons = {0};
+    if (c->is_epoch_bound && !may_bind_epoch(l, c)) {
+        sm_reasons_add(&reasons, SM_REASON_BINDING, "bound", "epoch",
+                       "session, by the manifest");
+        return refuse(l, SM_E_REFUSED, c->platform, &reasons, why);
     }
-    if (!may_bind_epoch(l, c)) {
-        return because(SM_E_REFUSED, why,
-                       "the peer's evidence was refused: bound got epoch want session, by the "
-                       "manifest");
-    }
-    if (l->seq > 0 && !sm_epoch_has_beacon(evidence, beacon) &&
+    if (c->is_epoch_bound && l->seq > 0 && !sm_epoch_has_beacon(evidence, beacon) &&
         !sm_epoch_has_beacon(evidence, l->beacon)) {
-        return because(SM_E_REPLAY, why,
-                       "the peer's evidence was refused: its epoch names no beacon of ours");
+        sm_reasons_add(&reasons, SM_REASON_BINDING, "beacon", "none of ours",
+                       "one that we made since the last proof");
+        return refuse(l, SM_E_REPLAY, c->platform, &reasons, why);
     }
     return SM_OK;
 }
