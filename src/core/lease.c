@@ -384,8 +384,10 @@ enum sm_err sm_lease_judge(struct sm_lease *l, struct sm_mono now, struct sm_wal
         return SM_OK;
     }
     if (l->claims.is_epoch_bound && !may_bind_epoch(l, &l->claims)) {
-        return because(SM_E_REFUSED, why,
-                       "the manifest takes evidence bound to an epoch no more");
+        struct sm_reasons reasons = {0};
+        sm_reasons_add(&reasons, SM_REASON_BINDING, "bound", "epoch",
+                       "session, by the new manifest");
+        return refuse(l, SM_E_REFUSED, l->claims.platform, &reasons, why);
     }
     SM_TRY(judge(l, now, wall, &l->peer, &l->claims, NULL, why));
     l->proof_end = sm_earlier(l->proof_end, sm_after(l->proven_at, max_of(l)));
