@@ -5,6 +5,7 @@
 
 #ifdef SM_DEV_ROOT
 #define SNP_KIT_NOW 1700000000u
+#include "attest/collateral.h"
 #include "attest/endorse.h"
 #include "attest/enrol.h"
 #include "attest/envelope.h"
@@ -157,6 +158,41 @@ static void b_refuses(struct pair *p, enum sm_err err, const char *word)
     T_ERR(p->eb.err, err);
     T_TRUE(strstr(p->eb.reason, word) != NULL);
     pair_free(p);
+}
+
+/* A manifest of the pair's mesh that takes the machines, bound to that. */
+static struct sm_rules *rules_make(struct pair *p)
+{
+    struct sm_rules *r = NULL;
+    T_OK(sm_rules_new(p->m.suite, &p->m.anchor, &r));
+    return r;
+}
+
+static void rules_set(struct pair *p, struct sm_rules *r, uint64_t version, uint8_t binding)
+{
+    SM_CLEANUP(sm_buf_done) struct sm_buf doc = SM_BUF(SM_MESH_MANIFEST_MAX);
+    struct sm_mesh_manifest m;
+    struct sm_refval v = {.label = "guest",
+                          .platform = SM_PLATFORM_SNP,
+                          .kind = SM_REFVAL_MEASUREMENT,
+                          .state = SM_REFVAL_ACTIVE,
+                          .value = {.n = 48}};
+    struct sm_rules_change change;
+    struct sm_reasons why;
+    memset(v.value.b, 0x77, 48);
+    sm_mesh_manifest_default(&m);
+    memcpy(m.mesh_id, p->m.anchor.mesh_id, sizeof m.mesh_id);
+    m.env = (uint8_t)p->m.anchor.env;
+    m.version = version;
+    m.issued = RIG_WALL;
+    m.not_after = (struct sm_wall){RIG_WALL.s + 100 * 86400};
+    m.grade[SM_PLATFORM_SNP] = 1000;
+    m.binding = binding;
+    m.epoch_max_s = SM_EPOCH_S_MAX;
+    T_OK(sm_mesh_manifest_add(&m, &v));
+    T_OK(sm_mesh_manifest_sign(p->m.suite, &p->m.root, &m, &doc));
+    T_OK(sm_rules_offer(r, RIG_WALL, SM_DOC_MANIFEST, sm_buf_view(&doc), &change, &why));
+    sm_mesh_manifest_done(&m);
 }
 
 /* -- honest -------------------------------------------------------------------------------- */
@@ -411,6 +447,50 @@ static void an_expired_chip_key_is_refused(void)
     p->a.chip.vek.ends_s = -1;
     chip_certs(&p->a.chip);
     b_refuses(p, SM_E_EXPIRED, "SEV-VCEK");
+}
+
+/* The mesh knows a newer list than the one that the peer staples, which is still in its time.
+ */
+static void an_old_list_does_not_hide_a_revocation_that_the_mesh_knows(void)
+{
+    static const struct flaws old = {.starts_s = -86400}, new = {.starts_s = -60};
+    SM_CLEANUP(sm_buf_done) struct sm_buf doc = SM_BUF(SM_DOC_MAX);
+    struct pair *p = pair_make();
+    struct sm_rules *r = rules_make(p);
+    struct sm_rules_change change;
+    struct sm_reasons why;
+    struct der list;
+    rules_set(p, r, 1, SM_BINDING_SESSION);
+    p->m.anchor.rules = r;
+    chip_crl(chip_keys.ark, "ARK-Milan", 99, &old, &p->a.chip.d_crl);
+    chip_crl(chip_keys.ark, "ARK-Milan", 7, &new, &list);
+    T_OK(sm_collateral_write(der_view(&list), (struct sm_view){0}, &doc));
+    T_OK(sm_rules_offer(r, RIG_WALL, SM_DOC_CRL, sm_buf_view(&doc), &change, &why));
+    b_refuses(p, SM_E_REFUSED, "revoked");
+    sm_rules_free(r);
+}
+
+/* Nor need it staple one. */
+static void a_list_that_the_mesh_has_need_not_be_stapled(void)
+{
+    static const struct flaws new = {.starts_s = -60};
+    SM_CLEANUP(sm_buf_done) struct sm_buf doc = SM_BUF(SM_DOC_MAX);
+    struct pair *p = pair_make();
+    struct sm_rules *r = rules_make(p);
+    struct sm_rules_change change;
+    struct sm_reasons why;
+    struct der list;
+    rules_set(p, r, 1, SM_BINDING_SESSION);
+    p->m.anchor.rules = r;
+    chip_crl(chip_keys.ark, "ARK-Milan", 99, &new, &list);
+    T_OK(sm_collateral_write(der_view(&list), (struct sm_view){0}, &doc));
+    T_OK(sm_rules_offer(r, RIG_WALL, SM_DOC_CRL, sm_buf_view(&doc), &change, &why));
+    p->a.without = 1u << SM_PART_SNP_CRL;
+    pair_open(p);
+    rig_run(&p->ea, &p->eb, T0);
+    T_TRUE(p->ea.is_up && p->eb.is_up);
+    pair_free(p);
+    sm_rules_free(r);
 }
 
 /* -- what the platform says ------------------------------------------------------------------
@@ -709,41 +789,6 @@ static void epochal_make(struct epochal *x, struct machine *m, struct sm_mono *n
     m->node.hw = x;
 }
 
-/* A manifest of the pair's mesh that takes the machines, bound to that. */
-static struct sm_rules *rules_make(struct pair *p)
-{
-    struct sm_rules *r = NULL;
-    T_OK(sm_rules_new(p->m.suite, &p->m.anchor, &r));
-    return r;
-}
-
-static void rules_set(struct pair *p, struct sm_rules *r, uint64_t version, uint8_t binding)
-{
-    SM_CLEANUP(sm_buf_done) struct sm_buf doc = SM_BUF(SM_MESH_MANIFEST_MAX);
-    struct sm_mesh_manifest m;
-    struct sm_refval v = {.label = "guest",
-                          .platform = SM_PLATFORM_SNP,
-                          .kind = SM_REFVAL_MEASUREMENT,
-                          .state = SM_REFVAL_ACTIVE,
-                          .value = {.n = 48}};
-    struct sm_rules_change change;
-    struct sm_reasons why;
-    memset(v.value.b, 0x77, 48);
-    sm_mesh_manifest_default(&m);
-    memcpy(m.mesh_id, p->m.anchor.mesh_id, sizeof m.mesh_id);
-    m.env = (uint8_t)p->m.anchor.env;
-    m.version = version;
-    m.issued = RIG_WALL;
-    m.not_after = (struct sm_wall){RIG_WALL.s + 100 * 86400};
-    m.grade[SM_PLATFORM_SNP] = 1000;
-    m.binding = binding;
-    m.epoch_max_s = SM_EPOCH_S_MAX;
-    T_OK(sm_mesh_manifest_add(&m, &v));
-    T_OK(sm_mesh_manifest_sign(p->m.suite, &p->m.root, &m, &doc));
-    T_OK(sm_rules_offer(r, RIG_WALL, SM_DOC_MANIFEST, sm_buf_view(&doc), &change, &why));
-    sm_mesh_manifest_done(&m);
-}
-
 struct epoch_pair {
     struct pair *p;
     struct sm_rules *rules;
@@ -964,6 +1009,8 @@ int main(int argc, char **argv)
         T_CASE(missing_collateral_fails_closed),
         T_CASE(a_key_revoked_by_its_maker_is_refused),
         T_CASE(stale_or_forged_lists_are_no_lists),
+        T_CASE(an_old_list_does_not_hide_a_revocation_that_the_mesh_knows),
+        T_CASE(a_list_that_the_mesh_has_need_not_be_stapled),
         T_CASE(a_root_that_the_peer_brings_is_not_believed),
         T_CASE(an_expired_chip_key_is_refused),
         T_CASE(debug_migration_vmpl_and_old_firmware_are_refused),
