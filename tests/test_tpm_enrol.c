@@ -4,6 +4,7 @@
 #include "tpm_kit.h"
 
 #include "attest/envelope.h"
+#include "attest/follow.h"
 #include "attest/hardware.h"
 #include "attest/reason.h"
 #include "os/clock.h"
@@ -322,6 +323,61 @@ static void evidence_after_a_register_changed_is_refused(void)
     sm_identity_done(&changed);
 }
 
+/* As the two proofs of a live tunnel. */
+static enum sm_err follow(const struct sm_claims *was)
+{
+    reasons = (struct sm_reasons){0};
+    return sm_claims_follow(was, &claims, &reasons);
+}
+
+static void a_proof_that_does_not_follow_the_last_names_what_changed(void)
+{
+    const struct sm_provider_env env = {.dir = w.dir, .device = tpm_kit.tcti};
+    char why[SM_PROVIDER_WHY];
+    running();
+    const struct sm_claims first = claims;
+    collect();
+    T_OK(judge());
+    T_OK(follow(&first));
+    stop();
+    extend(14);
+    T_OK(sm_evidence_provider_start(SM_PLATFORM_TPM, &env, &provider, why));
+    collect();
+    (void)!judge();
+    T_ERR(follow(&first), SM_E_REFUSED);
+    T_EQ(reasons.n, 1);
+    T_STR(reasons.r[0].field, "pcr 14");
+    T_STR(reasons.r[0].want, "0000000000000000..");
+    stop();
+    /* The same registers after a reset are another boot. */
+    (void)tpm_kit_boot();
+    let_go();
+    T_OK(sm_evidence_provider_start(SM_PLATFORM_TPM, &env, &provider, why));
+    collect();
+    T_OK(judge());
+    T_ERR(follow(&first), SM_E_REFUSED);
+    T_EQ(reasons.n, 1);
+    T_STR(reasons.r[0].got, "reset since the last proof");
+    stop();
+    /* A clock that goes back, another platform, other registers. */
+    struct sm_claims was = claims;
+    was.tpm.clock_ms++;
+    T_ERR(follow(&was), SM_E_REFUSED);
+    was = claims;
+    was.tpm.restarts++;
+    T_ERR(follow(&was), SM_E_REFUSED);
+    was = claims;
+    was.tpm.firmware++;
+    T_ERR(follow(&was), SM_E_REFUSED);
+    was = claims;
+    was.regs_mask |= 2;
+    T_ERR(follow(&was), SM_E_REFUSED);
+    was = claims;
+    was.platform = SM_PLATFORM_SNP;
+    T_ERR(follow(&was), SM_E_REFUSED);
+    T_OK(follow(&claims));
+}
+
 static void another_key_of_the_same_tpm_is_refused(void)
 {
     running();
@@ -426,6 +482,7 @@ int main(int argc, char **argv)
         T_CASE(evidence_of_a_tpm_is_taken),
         T_CASE(a_quote_for_another_question_or_an_old_one_is_refused),
         T_CASE(evidence_after_a_register_changed_is_refused),
+        T_CASE(a_proof_that_does_not_follow_the_last_names_what_changed),
         T_CASE(another_key_of_the_same_tpm_is_refused),
         T_CASE(a_key_that_signs_anything_is_refused),
         T_CASE(the_sha1_bank_is_refused),

@@ -75,6 +75,12 @@ struct sm_tdx_claims {
     uint16_t trailing; /* zero bytes behind the quote, ignored */
 };
 
+/* What only a TPM says.  All but the clock have a constant added that only the TPM knows. */
+struct sm_tpm_claims {
+    uint64_t clock_ms, firmware;
+    uint32_t resets, restarts;
+};
+
 /* What a platform proved about itself.  A length of 0 means not said, which is not the same as
  * zeros: policy must never match one against the other. */
 struct sm_claims {
@@ -117,6 +123,7 @@ struct sm_claims {
 
     struct sm_snp_claims snp; /* SNP and SNP_VTPM */
     struct sm_tdx_claims tdx; /* TDX */
+    struct sm_tpm_claims tpm; /* TPM */
 };
 
 #define SM_EVIDENCE_AGE_S 300u /* evidence is made for the session at hand */

@@ -174,6 +174,10 @@ static enum sm_err tpm(const struct question *q, struct sm_claims *out, struct s
         SM_TRY(sm_tpm_log_replay(p[SM_PART_TPM_LOG], &pcrs, &c.regs_replayed, why));
     }
     claim_pcrs(&pcrs, &c);
+    c.tpm = (struct sm_tpm_claims){.clock_ms = quote.clock_ms,
+                                   .firmware = quote.firmware,
+                                   .resets = quote.resets,
+                                   .restarts = quote.restarts};
     sm_tpm_pcrs_measurement(&pcrs, c.measurement);
     c.measurement_n = SM_TPM_MEASUREMENT;
     memcpy(c.report_data, extra.p, extra.n);

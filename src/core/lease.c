@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/lease.h"
 
+#include "attest/follow.h"
 #include "base/ids.h"
 #include "wire/record.h"
 
@@ -357,6 +358,9 @@ static enum sm_err check_evidence(struct sm_lease *l, struct sm_mono now, struct
         sm_evidence_verify(l->suite, l->anchor, wall, &who, evidence, claims, &reasons);
     if (e != SM_OK) {
         return refuse(l, e, rec->platform, &reasons, why);
+    }
+    if (l->seq > 0 && sm_claims_follow(&l->claims, claims, &reasons) != SM_OK) {
+        return refuse(SM_E_REFUSED, &reasons, why);
     }
     sm_binding_report_data(&b, rd);
     sm_beacon_make(&b, beacon);
