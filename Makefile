@@ -17,9 +17,10 @@ build: setup
 stage: build
 	@tools/stage $(BUILD)
 
-# KEEP=1 leaves the mesh up; FILE=path stores that file instead of the default.
+# KEEP=1 leaves the mesh up; FILE=path stores that file instead of the default; TPM=1 gives every
+# node a software TPM.
 demo: build
-	@BUILD=$(BUILD) KEEP=$(KEEP) FILE=$(FILE) tools/demo
+	@BUILD=$(BUILD) KEEP=$(KEEP) FILE=$(FILE) TPM=$(TPM) tools/demo
 
 test: build
 	@tools/run-tests $(BUILD)
