@@ -6,6 +6,7 @@
 #include "bench/bench_session.h"
 #include "bench/bench_spf.h"
 #include "bench/bench_tunnel.h"
+#include "cli/bench_tpm.h"
 #include "cli/commands.h"
 #include "cli/programs.h"
 #include "os/child.h"
@@ -264,7 +265,7 @@ static const struct {
                {"relay", run_relay},   {"session", run_session},
                {"put", run_put},       {"get", run_get},
                {"spf", run_spf},       {"see", run_see},
-               {"tun", run_tun}};
+               {"tun", run_tun},       {"tpm", bench_tpm}};
 
 static enum sm_err run_one(struct cli *c, size_t i)
 {
@@ -311,7 +312,7 @@ enum sm_err cmd_bench(struct cli *c, int argc, char **argv)
     if (!is_found) {
         return cli_fail(c, SM_E_USAGE,
                         "bench wants one of tunnel, handshake, relay, session, put, get, spf, "
-                        "see, tun, all");
+                        "see, tun, tpm, all");
     }
     return first;
 }
