@@ -360,7 +360,7 @@ static enum sm_err check_evidence(struct sm_lease *l, struct sm_mono now, struct
         return refuse(l, e, rec->platform, &reasons, why);
     }
     if (l->seq > 0 && sm_claims_follow(&l->claims, claims, &reasons) != SM_OK) {
-        return refuse(SM_E_REFUSED, &reasons, why);
+        return refuse(l, SM_E_REFUSED, rec->platform, &reasons, why);
     }
     sm_binding_report_data(&b, rd);
     sm_beacon_make(&b, beacon);
