@@ -158,7 +158,7 @@ static enum sm_err endorsement_verify(const struct sm_suite *suite, const struct
 
 /* Some measurements have 32 bytes; a record has zeros behind them. */
 static bool is_revoked(const struct sm_anchor *a, const struct sm_node_record *rec,
-                       const uint8_t measurement[static 48])
+                       const uint8_t measurement[static 48], struct sm_reasons *why)
 {
     static const uint8_t zeros[16];
     struct sm_view platform = sm_view_of(rec->platform_id, sizeof rec->platform_id);
@@ -166,20 +166,22 @@ static bool is_revoked(const struct sm_anchor *a, const struct sm_node_record *r
         return false;
     }
     return sm_rules_is_revoked(a->rules, &rec->node_id, platform, sm_view_of(measurement, 48),
-                               NULL) ||
+                               why) ||
            (memcmp(measurement + 32, zeros, sizeof zeros) == 0 &&
             sm_rules_is_revoked(a->rules, NULL, (struct sm_view){0},
-                                sm_view_of(measurement, 32), NULL));
+                                sm_view_of(measurement, 32), why));
 }
 
-bool sm_node_is_revoked(const struct sm_anchor *a, const struct sm_node_record *rec)
+bool sm_node_is_revoked(const struct sm_anchor *a, const struct sm_node_record *rec,
+                        struct sm_reasons *why)
 {
-    return is_revoked(a, rec, rec->measurement);
+    return is_revoked(a, rec, rec->measurement, why);
 }
 
 bool sm_passport_is_revoked(const struct sm_anchor *a, const struct sm_passport *p)
 {
-    return sm_node_is_revoked(a, &p->node) || is_revoked(a, &p->node, p->measurement);
+    return sm_node_is_revoked(a, &p->node, NULL) ||
+           is_revoked(a, &p->node, p->measurement, NULL);
 }
 
 enum sm_err sm_node_record_verify(const struct sm_suite *suite, const struct sm_anchor *a,
@@ -196,7 +198,7 @@ enum sm_err sm_node_record_verify(const struct sm_suite *suite, const struct sm_
     if (!sm_node_id_eq(&id, &rec.node_id)) {
         return SM_E_AUTH;
     }
-    if (sm_node_is_revoked(a, &rec)) {
+    if (sm_node_is_revoked(a, &rec, NULL)) {
         return SM_E_REFUSED;
     }
     *out = rec;

@@ -23,6 +23,7 @@
 #include "base/time.h"
 #include "wire/record.h"
 
+struct sm_reasons;
 struct sm_rules;
 struct sm_suite;
 struct sm_known_sigs;
@@ -93,8 +94,9 @@ struct sm_passport {
 };
 
 /* Is whoever was believed before revoked by now?  Of an endpoint, its measurement counts too.
- */
-bool sm_node_is_revoked(const struct sm_anchor *a, const struct sm_node_record *rec);
+ * why may be NULL; it is added to. */
+bool sm_node_is_revoked(const struct sm_anchor *a, const struct sm_node_record *rec,
+                        struct sm_reasons *why);
 bool sm_passport_is_revoked(const struct sm_anchor *a, const struct sm_passport *p);
 
 enum sm_err sm_passport_verify(const struct sm_suite *suite, const struct sm_anchor *a,

@@ -22,27 +22,31 @@ _Static_assert(SM_BULLETIN_DOCS >= SM_DOCS_MAX && SM_BULLETIN_BYTES >= SM_DOC_MA
 
 static void tell_change(struct sm_node *n, const struct sm_rules_change *c)
 {
-    char text[96];
+    char text[SM_TRACE_TEXT];
     const char *kind = sm_doc_kind_name(c->doc.kind);
     (void)snprintf(text, sizeof text, "%s version %" PRIu64 " replaces %" PRIu64, kind,
                    c->doc.version, c->was);
     node_trace(n, SM_TRACE_DOCUMENT, 0, NULL, SM_OK, text);
 }
 
+void documents_tell_revoked(struct sm_node *n, const struct sm_node_record *rec)
+{
+    struct sm_reasons why = {0};
+    char text[SM_TRACE_TEXT];
+    (void)sm_node_is_revoked(sm_rules_anchor(n->rules), rec, &why);
+    sm_reasons_text(&why, text, sizeof text);
+    node_trace(n, SM_TRACE_REVOKED, 0, &rec->node_id, SM_E_REFUSED, text);
+}
+
 /* Nobody will talk to us any more; the operator must hear why. */
 static void look_at_self(struct sm_node *n)
 {
-    struct sm_reasons why = {0};
     struct sm_node_record self; /* with its platform id, by what was pinned */
-    char text[96];
     if (sm_node_record_verify(n->cfg.suite, &n->cfg.anchor, n->wall, sm_node_self_record(n),
-                              &self) != SM_OK ||
-        !sm_rules_is_revoked(n->rules, &self.node_id, sm_view_of(self.platform_id, 32),
-                             sm_view_of(self.measurement, sizeof self.measurement), &why)) {
-        return;
+                              &self) == SM_OK &&
+        sm_node_is_revoked(sm_rules_anchor(n->rules), &self, NULL)) {
+        documents_tell_revoked(n, &self);
     }
-    sm_reasons_text(&why, text, sizeof text);
-    node_trace(n, SM_TRACE_REVOKED, 0, &self.node_id, SM_E_REFUSED, text);
 }
 
 static void enforce(struct sm_node *n, const struct sm_rules_change *c)

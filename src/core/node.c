@@ -580,7 +580,7 @@ static bool take_route(struct sm_node *n, const struct sm_route_out *o, struct s
         return false;
     case SM_ROUTE_NODE_REVOKED:
         sm_dht_revoked(n->dht, n->now, &o->id);
-        node_trace(n, SM_TRACE_REVOKED, 0, &o->id, SM_E_REFUSED, "");
+        documents_tell_revoked(n, o->record);
         return false;
     case SM_ROUTE_NODE_LEARNED:
         sm_dht_contact(n->dht, n->now, &o->id, DHT_GRADE);

@@ -147,19 +147,20 @@ enum sm_trace_kind {
     SM_TRACE_NODE_GONE,     /* node */
     SM_TRACE_SIGN_FAILED,   /* err */
     SM_TRACE_DOCUMENT,      /* text: kind, version, what it replaces */
-    SM_TRACE_REVOKED,       /* node, by what the rules say now; text = why, of ourselves */
+    SM_TRACE_REVOKED,       /* node, by what the rules say now; ourselves perhaps; text = why */
     SM_TRACE_GRACE,         /* conn, node: text = why it will be refused */
     SM_TRACE_REFUSED,       /* conn; refusal: new, or again and its count is a power of two */
     SM_TRACE_OBSERVED,      /* conn, node: text = why it would be refused, were the rules
                                enforced */
 };
+#define SM_TRACE_TEXT 160u
 struct sm_trace {
     enum sm_trace_kind kind;
     const struct sm_refusal *refusal; /* until the next step */
     struct sm_node_id node;
     bool has_node;
     enum sm_err err;
-    char text[96];
+    char text[SM_TRACE_TEXT];
 };
 
 struct sm_action {

@@ -206,6 +206,8 @@ void packets_report(struct sm_node *n, struct sm_hop dst, uint8_t slot, bool is_
 /* documents.c */
 enum sm_err documents_new(struct sm_node *n) SM_MUST;
 void documents_free(struct sm_node *n);
+/* Trace that the rules revoke this node, with the reason. */
+void documents_tell_revoked(struct sm_node *n, const struct sm_node_record *rec);
 /* As links_next. */
 void documents_digest(struct sm_node *n, struct sm_wr *w); /* what is in force, for who asks */
 bool documents_next(struct sm_node *n, struct sm_action *out, bool *progress);

@@ -680,6 +680,15 @@ static void expire(struct sm_route *r, struct sm_mono now)
     }
 }
 
+/* The record of a slot, with its platform id, as long as r->parsed is left alone. */
+static const struct sm_node_record *read_slot(struct sm_route *r, const struct route_slot *s)
+{
+    enum sm_err e = sm_node_record_read(record_bytes(&s->record[FLOODED_NODE]), &r->parsed);
+    assert(e == SM_OK); /* it was verified when it came */
+    memcpy(r->parsed.platform_id, s->platform_id, sizeof r->parsed.platform_id);
+    return &r->parsed;
+}
+
 /* Believed when it came, and still so? */
 static bool is_believed(struct sm_route *r, struct sm_wall wall, const struct route_slot *s,
                         bool is_anchor_new)
@@ -690,10 +699,7 @@ static bool is_believed(struct sm_route *r, struct sm_wall wall, const struct ro
             sm_node_record_verify(r->cfg.suite, r->cfg.anchor, wall, bytes, &r->parsed);
         return e == SM_OK || e == SM_E_EXPIRED; /* expire() has its own time */
     }
-    enum sm_err e = sm_node_record_read(bytes, &r->parsed);
-    assert(e == SM_OK); /* it was verified when it came */
-    memcpy(r->parsed.platform_id, s->platform_id, sizeof r->parsed.platform_id);
-    return !sm_node_is_revoked(r->cfg.anchor, &r->parsed);
+    return !sm_node_is_revoked(r->cfg.anchor, read_slot(r, s), NULL);
 }
 
 void sm_route_rules_changed(struct sm_route *r, struct sm_mono now, struct sm_wall wall,
@@ -754,6 +760,9 @@ static bool next_event(struct sm_route *r, enum route_event event, struct sm_rou
         *out = (struct sm_route_out){.kind = event == EVENT_REVOKED ? SM_ROUTE_NODE_REVOKED
                                                                     : SM_ROUTE_NODE_GONE,
                                      .id = s->id};
+        if (event == EVENT_REVOKED) { /* nobody has taken its place yet */
+            out->record = read_slot(r, s);
+        }
         if (event == EVENT_LEARNED) {
             out->kind = SM_ROUTE_NODE_LEARNED;
             out->record = sm_route_node(r, sm_hop_of(&s->id));

@@ -108,7 +108,7 @@ void sm_route_tick(struct sm_route *r, struct sm_mono now, struct sm_wall wall);
 enum sm_route_out_kind {
     SM_ROUTE_SIGN,         /* bytes: sign request for token; answer with sm_route_signed */
     SM_ROUTE_NODE_GONE,    /* id: can no longer be reached, or its record expired */
-    SM_ROUTE_NODE_REVOKED, /* id: gone, and believed no more */
+    SM_ROUTE_NODE_REVOKED, /* id, record: gone, and believed no more */
     SM_ROUTE_NODE_LEARNED, /* id, record: can be reached; again when its record changes */
     SM_ROUTE_FLOOD,        /* to, bytes: a CONTROL message for this neighbour */
     SM_ROUTE_SELF_STALE,   /* seq: the mesh holds a NODE record of ours with this number;

@@ -245,10 +245,10 @@ class Mesh:
             kill(tree)
             until('the killed node is gone', lambda: not any(name_of(p) for p in tree))
 
-    def start_node(self, node):
-        """Start a node that was stopped or killed, as dev up does."""
+    def start_node(self, node, libexec=None):
+        """Start a node that was stopped or killed, as dev up does; libexec: with other programs."""
         log = open(self.home(node) / 'log', 'ab')
-        p = subprocess.Popen([self.daemon, '--home', self.home(node), '--libexec', self.libexec],
+        p = subprocess.Popen([self.daemon, '--home', self.home(node), '--libexec', libexec or self.libexec],
                              stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         log.close()
         lines = [l.split() for l in (self.dir / 'pids').read_text().splitlines()]
