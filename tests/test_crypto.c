@@ -331,6 +331,30 @@ static void a_sealed_message_opens_only_as_it_was_sealed(void)
 
 /* Whoever computes a cipher, the bytes are the same: at every length around the blocks and the
  * strides of vector code, of text and of associated data, in place and not, aligned or not. */
+static void a_text_in_parts_is_sealed_as_the_whole(void)
+{
+    static uint8_t plain[600], whole[600 + SM_TAG_BYTES], parts_out[600 + SM_TAG_BYTES];
+    static const enum sm_aead_kind kinds[] = {SM_AESGCM, SM_CHACHAPOLY};
+    struct sm_rng r = rng_of("parts");
+    sm_rng_bytes(&r, plain, sizeof plain);
+    for (size_t k = 0; k < n_suites * SM_COUNT(kinds); k++) {
+        SM_CLEANUP(sm_aead_done) struct sm_aead a = {0};
+        struct sm_secret32 key;
+        sm_rng_bytes(&r, key.b, sizeof key.b);
+        T_OK(sm_aead_init(&a, suites[k / SM_COUNT(kinds)], kinds[k % SM_COUNT(kinds)], &key));
+        for (size_t n = 0; n <= sizeof plain; n += 1 + n / 40) {
+            size_t c1 = (size_t)sm_rng_below(&r, n + 1), c2 = (size_t)sm_rng_below(&r, n + 1);
+            size_t low = c1 < c2 ? c1 : c2, high = c1 < c2 ? c2 : c1;
+            struct sm_view ad = {plain, n % 33};
+            const struct sm_view parts[] = {
+                {plain, low}, {plain + low, high - low}, {plain + high, n - high}};
+            T_OK(sm_aead_seal(&a, n, ad, sm_view_of(plain, n), whole));
+            T_OK(sm_aead_seal_parts(&a, n, ad, parts, SM_COUNT(parts), parts_out));
+            T_MEM(parts_out, n + SM_TAG_BYTES, whole, n + SM_TAG_BYTES);
+        }
+    }
+}
+
 static void all_backends_make_the_same_bytes(void)
 {
     static uint8_t plain[2100], a_out[2100 + SM_TAG_BYTES + 64],
@@ -783,6 +807,7 @@ int main(int argc, char **argv)
         T_CASE(a_signature_holds_for_one_key_and_one_message),
         T_CASE(ed25519_gives_the_published_values),
         T_CASE(a_sealed_message_opens_only_as_it_was_sealed),
+        T_CASE(a_text_in_parts_is_sealed_as_the_whole),
         T_CASE(all_backends_make_the_same_bytes),
         T_CASE(choosing_a_cipher_ends_and_chooses_one),
         T_CASE(both_ends_of_a_handshake_hold_the_same_keys),

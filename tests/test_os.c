@@ -468,6 +468,36 @@ static void the_turn_hook_runs_once_for_a_burst(void)
     sm_loop_free(l);
 }
 
+static void a_patient_loop_turns_for_events_only(void)
+{
+    enum { ROUNDS = 200 };
+    struct sm_loop *l = new_loop();
+    struct end a, b;
+    int turns = 0;
+    make_pair(l, &a, &b, 100000);
+    sm_loop_on_turn(l, count_call, &turns);
+    sm_loop_patience(l, SM_MS(20)); /* long enough to be lingering all the time */
+    for (unsigned i = 1; i <= ROUNDS; i++) {
+        T_OK(sm_stream_write(i % 2 == 0 ? a.s : b.s, sm_view_str("0123456789")));
+        struct end *to = i % 2 == 0 ? &b : &a;
+        to->want_n = (i + 1) / 2 * 10;
+        sm_loop_run(l);
+        T_EQ(to->read_n, to->want_n);
+    }
+    T_TRUE(turns <= 4 * ROUNDS);
+    struct timer_test t = {.loop = l, .want = sm_after(sm_clock_mono(), SM_MS(3))};
+    struct sm_timer *due = NULL;
+    T_OK(sm_timer_new(l, timer_fired, &t, &due));
+    sm_timer_at(due, t.want);
+    sm_loop_run(l);
+    T_TRUE(sm_is_due(t.want, t.got));
+    T_TRUE(turns <= 4 * ROUNDS + 8);
+    sm_timer_free(due);
+    sm_stream_free(a.s);
+    sm_stream_free(b.s);
+    sm_loop_free(l);
+}
+
 static void on_usr1(void *ctx, int signo)
 {
     T_EQ(signo, SIGUSR1);
@@ -808,6 +838,7 @@ int main(int argc, char **argv)
         T_CASE(descriptors_travel_with_their_bytes),
         T_CASE(timers_are_never_early_and_can_be_disarmed),
         T_CASE(the_turn_hook_runs_once_for_a_burst),
+        T_CASE(a_patient_loop_turns_for_events_only),
         T_CASE(signals_arrive_as_events),
         T_CASE(a_childs_exit_and_its_death_are_told_apart),
         T_CASE(a_missing_program_is_not_found),

@@ -167,6 +167,46 @@ static void messages_of_every_length_arrive_whole(void)
     pair_free(p);
 }
 
+/* Sealed from where they lie, or composed behind what waits: the peer sees no difference. */
+static void messages_in_two_parts_of_every_length_arrive_whole(void)
+{
+    struct pair *p = pair_up(sm_suite_real());
+    uint8_t text[48];
+    sm_rng_bytes(&p->m.rng, text, sizeof text);
+    for (size_t n = 0; n <= sizeof text; n++) {
+        for (size_t cut = 0; cut <= n; cut++) {
+            struct sm_view a = {text, cut}, b = {text + cut, n - cut};
+            bool is_first = sm_tunnel_room(p->a.t) > 0;
+            T_TRUE(is_first);
+            T_OK(sm_tunnel_send2(p->a.t, SM_TUNNEL_PACKET, a, b));
+            T_OK(sm_tunnel_send(p->a.t, SM_TUNNEL_CONTROL, sm_view_str("between")));
+            T_EQ(sm_tunnel_room(p->a.t), 0);
+            T_OK(sm_tunnel_send2(p->a.t, SM_TUNNEL_PACKET, a, b));
+            rig_run(&p->a, &p->b, T0);
+            T_MEM(p->b.last.p, p->b.last.n, text, n);
+            const uint8_t *order = p->b.order.p + p->b.order.n - 3;
+            T_EQ(order[0], SM_TUNNEL_PACKET);
+            T_EQ(order[1], SM_TUNNEL_CONTROL);
+            T_EQ(order[2], SM_TUNNEL_PACKET);
+        }
+    }
+    pair_free(p);
+}
+
+static void what_was_sealed_goes_before_the_last_words(void)
+{
+    struct pair *p = pair_up(sm_suite_real());
+    T_OK(sm_tunnel_send(p->a.t, SM_TUNNEL_PACKET, sm_view_str("sealed")));
+    T_OK(sm_tunnel_send(p->a.t, SM_TUNNEL_CONTROL, sm_view_str("composed")));
+    sm_tunnel_close(p->a.t, SM_E_CANCELLED, "going home");
+    rig_run(&p->a, &p->b, T0);
+    T_EQ(p->b.messages[SM_TUNNEL_PACKET], 1);
+    T_EQ(p->b.messages[SM_TUNNEL_CONTROL], 0);
+    T_ERR(p->b.err, SM_E_CLOSED);
+    T_TRUE(strstr(p->b.reason, "going home") != NULL);
+    pair_free(p);
+}
+
 static void a_closed_tunnel_says_why(void)
 {
     struct pair *p = pair_up(sm_suite_real());
@@ -846,6 +886,8 @@ int main(int argc, char **argv)
         T_CASE(a_dialer_with_an_old_key_falls_back_to_xx),
         T_CASE(streams_may_be_cut_anywhere),
         T_CASE(messages_of_every_length_arrive_whole),
+        T_CASE(messages_in_two_parts_of_every_length_arrive_whole),
+        T_CASE(what_was_sealed_goes_before_the_last_words),
         T_CASE(a_closed_tunnel_says_why),
         T_CASE(a_node_of_another_root_is_refused),
         T_CASE(an_expired_record_is_refused),

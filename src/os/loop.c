@@ -177,7 +177,7 @@ static void on_prepare(uv_prepare_t *h)
 {
     struct sm_loop *l = h->data;
     bool is_lingering = l->linger_until.ns != SM_NEVER.ns;
-    if (!is_lingering || l->has_events || l->wants_turn) {
+    if (!is_lingering || l->has_events || l->wants_turn || l->dirty != NULL) {
         turn(l);
     }
     if (l->patience.ns > 0) {
