@@ -14,7 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ACCEPT_MS 10000
+#define ACCEPT_MS     10000
+#define MESSAGE_BYTES 65536u /* the longest, and the longest answer */
 
 struct flow {
     struct flow_cfg cfg;
@@ -44,7 +45,7 @@ static enum sm_err pin(const struct flow *f, unsigned self)
         return SM_OK;
     }
     if (CPU_COUNT(&f->cpus) < (int)f->cfg.cores) {
-        return SM_E_UNSUPPORTED;
+        return SM_E_LIMIT;
     }
     while (!CPU_ISSET(cpu, &f->cpus) || nth-- > 0) {
         cpu++;
@@ -134,7 +135,7 @@ static enum sm_err open_all(struct flow *f)
     if (f->message == NULL) {
         return SM_E_NOMEM;
     }
-    memset(f->message, 0x5a, f->cfg.size);
+    memset(f->message, 0x5a, MESSAGE_BYTES);
     if (f->cfg.kind == FLOW_TLS) {
         SM_TRY(tls_kit_make(&f->tls));
     } else if (!is_bare(f)) {
@@ -156,7 +157,8 @@ enum sm_err flow_open(const struct flow_cfg *cfg, struct flow **out)
     }
     f->cfg = *cfg;
     f->bare.fd = -1;
-    f->message = malloc(cfg->size);
+    f->cfg.answer = cfg->answer > 0 ? cfg->answer : FLOW_ANSWER;
+    f->message = malloc(MESSAGE_BYTES);
     enum sm_err e = sched_getaffinity(0, sizeof f->cpus, &f->cpus) == 0 ? open_all(f) : SM_E_IO;
     if (e != SM_OK) {
         flow_close(f);
@@ -177,6 +179,15 @@ enum sm_err flow_run(struct flow *f, uint64_t *out_ns)
     SM_TRY(e);
     *out_ns = ns;
     return SM_OK;
+}
+
+enum sm_err flow_run_probed(struct flow *f, uint64_t *out_trips, unsigned max, unsigned *out_n)
+{
+    SM_TRY(pin(f, 0));
+    enum sm_err e =
+        is_bare(f) ? SM_E_INVALID : station_probe(f->station, out_trips, max, out_n);
+    unpin(f);
+    return e;
 }
 
 static uint64_t cpu_of(clockid_t clock)

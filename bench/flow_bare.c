@@ -82,21 +82,19 @@ static enum sm_err get_all(struct bare *b, uint8_t *buf, uint64_t n)
     return SM_OK;
 }
 
-enum sm_err bare_pass(struct bare *b, const struct flow_cfg *cfg, const uint8_t *message)
+enum sm_err bare_pass(struct bare *b, const struct flow_cfg *cfg, uint8_t *message)
 {
-    uint8_t answer[FLOW_ANSWER];
     for (uint64_t sent = 0; sent < cfg->bytes; sent += cfg->size) {
         SM_TRY(put_all(b, message, cfg->size));
     }
-    return get_all(b, answer, sizeof answer);
+    return get_all(b, message, cfg->answer);
 }
 
 void bare_serve(struct bare *b, const struct flow_cfg *cfg)
 {
-    const uint8_t answer[FLOW_ANSWER] = {0};
-    uint8_t *buf = malloc(READ_BYTES);
+    uint8_t *buf = calloc(1, READ_BYTES);
     while (buf != NULL && get_all(b, buf, cfg->bytes) == SM_OK &&
-           put_all(b, answer, sizeof answer) == SM_OK) {
+           put_all(b, buf, cfg->answer) == SM_OK) {
     }
     free(buf);
 }

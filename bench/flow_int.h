@@ -16,8 +16,8 @@ struct bare {
  * here. */
 enum sm_err bare_open(int fd, SSL_CTX *ctx, bool is_server, struct bare *out) SM_MUST;
 void bare_done(struct bare *b);
-enum sm_err bare_pass(struct bare *b, const struct flow_cfg *cfg,
-                      const uint8_t *message) SM_MUST;
+/* Message and answer share their memory. */
+enum sm_err bare_pass(struct bare *b, const struct flow_cfg *cfg, uint8_t *message) SM_MUST;
 /* Answer runs until the other end is gone. */
 void bare_serve(struct bare *b, const struct flow_cfg *cfg);
 
@@ -36,4 +36,7 @@ enum sm_err station_new(struct mesh *m, unsigned self, int up, int down,
                         struct station **out) SM_MUST;
 void station_free(struct station *s);
 enum sm_err station_pass(struct station *s) SM_MUST; /* of station 0 */
-void station_serve(struct station *s);               /* until a neighbour is gone */
+/* The same, with probes. */
+enum sm_err station_probe(struct station *s, uint64_t *out_trips, unsigned max,
+                          unsigned *out_n) SM_MUST;
+void station_serve(struct station *s); /* until a neighbour is gone */

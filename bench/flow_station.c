@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #ifdef SM_DEV_ROOT
+#include "core/session.h"
 #include "core/tunnel.h"
 #include "os/clock.h"
 #include "os/loop.h"
@@ -28,7 +29,7 @@ struct mesh {
     struct kit kit;
     struct kit_id id[STATIONS_MAX];
     enum sm_aead_kind cipher;
-    struct sm_buf forth, back; /* a message, an answer */
+    struct sm_buf forth, back; /* a message, an answer; a relay's with their heads */
 };
 
 struct end {
@@ -47,8 +48,13 @@ struct station {
     struct sm_timer *limit;
     struct end up, down; /* to the one before, to the one behind */
     struct sm_mono now;
-    uint64_t left, got; /* to send; received of this run */
-    enum sm_err err;    /* other than OK: it is over */
+    uint64_t left, got;   /* to send; received of this run */
+    enum sm_err err;      /* other than OK: it is over */
+    struct sm_host *host; /* of sessions; NULL: there are none */
+    struct sm_timer *host_timer;
+    uint64_t *trips; /* NULL: no probes */
+    unsigned trips_n, trips_max;
+    struct sm_mono probe_at; /* when the one under way went */
 };
 
 static uint64_t clock_ns(void)
@@ -71,21 +77,27 @@ static enum sm_err add_head(struct mesh *m, unsigned from, unsigned to, struct s
     return sm_buf_add(out, room, w.n);
 }
 
+static enum sm_err add_zeros(size_t n, struct sm_buf *out)
+{
+    static const uint8_t zeros[64];
+    while (n > 0) {
+        size_t part = n < sizeof zeros ? n : sizeof zeros;
+        SM_TRY(sm_buf_add(out, zeros, part));
+        n -= part;
+    }
+    return SM_OK;
+}
+
 static enum sm_err fill_messages(struct mesh *m)
 {
-    static const uint8_t zeros[FLOW_ANSWER];
     m->forth = SM_BUF(SM_PACKET_HEADER_MAX + SM_TFRAME_PAYLOAD_MAX);
-    m->back = SM_BUF(SM_PACKET_HEADER_MAX + FLOW_ANSWER);
+    m->back = SM_BUF(SM_PACKET_HEADER_MAX + SM_TFRAME_PAYLOAD_MAX);
     if (m->cfg.kind == FLOW_RELAY) {
         SM_TRY(add_head(m, 0, 2, &m->forth));
         SM_TRY(add_head(m, 2, 0, &m->back));
     }
-    for (size_t left = m->cfg.size; left > 0;) {
-        size_t n = left < sizeof zeros ? left : sizeof zeros;
-        SM_TRY(sm_buf_add(&m->forth, zeros, n));
-        left -= n;
-    }
-    return sm_buf_add(&m->back, zeros, sizeof zeros);
+    SM_TRY(add_zeros(m->cfg.size, &m->forth));
+    return add_zeros(m->cfg.answer, &m->back);
 }
 
 enum sm_err mesh_new(const struct flow_cfg *cfg, struct mesh **out)
@@ -191,6 +203,132 @@ static void take_packet(struct end *from, struct sm_view bytes)
     }
 }
 
+/* -- sessions ----------------------------------------------------------------------------- */
+
+/* Packets go to the one neighbour there is. */
+static void send_packet(struct station *s, struct sm_view payload)
+{
+    struct end *e = s->self == 0 ? &s->down : &s->up;
+    struct sm_packet p = {.kind = SM_PACKET_SESSION,
+                          .n_hops = 1,
+                          .src = s->mesh->id[s->self].addr.node,
+                          .hops = {s->mesh->id[e->peer].addr.node}};
+    uint8_t head[SM_PACKET_HEADER_MAX];
+    struct sm_wr w = sm_wr_init(head, sizeof head);
+    enum sm_err err = sm_packet_head_write(&p, &w);
+    err = err == SM_OK ? sm_tunnel_send2(e->t, SM_TUNNEL_PACKET, sm_view_of(w.p, w.n), payload)
+                       : err;
+    if (err != SM_OK) {
+        fail(s, err);
+    }
+}
+
+static void drain_host(struct station *s)
+{
+    struct sm_host_out o;
+    struct sm_view answer = sm_view_of(s->mesh->back.p, s->mesh->back.n);
+    while (s->host != NULL && sm_host_next(s->host, &o)) {
+        enum sm_err e = SM_OK;
+        switch (o.kind) {
+        case SM_HOST_PACKET:
+            send_packet(s, o.packet.bytes);
+            break;
+        case SM_HOST_REQUEST:
+            e = sm_host_reply(s->host, s->now, o.request.handle, SM_OK, answer);
+            break;
+        case SM_HOST_RESPONSE:
+            e = o.response.err;
+            s->got += o.response.body.n;
+            break;
+        case SM_HOST_PATH_REPORT:
+            break;
+        }
+        if (e != SM_OK) {
+            fail(s, e);
+        }
+    }
+}
+
+static void take_session(struct end *e, struct sm_view bytes)
+{
+    struct station *s = e->st;
+    struct sm_packet p;
+    if (sm_packet_read(bytes, &p) != SM_OK) {
+        fail(s, SM_E_MALFORMED);
+        return;
+    }
+    sm_host_packet(s->host, s->now, KIT_NOW, sm_packet_src(&p), p.path_slot, p.payload);
+    drain_host(s);
+}
+
+static void ask(struct station *s)
+{
+    const struct mesh *m = s->mesh;
+    uint64_t id;
+    enum sm_err e =
+        sm_host_request(s->host, s->now, m->id[1].addr, m->id[1].dh.pub.b, SM_SERVICE_STORE,
+                        sm_view_of(m->forth.p, m->forth.n), PASS_LIMIT, &id);
+    if (e != SM_OK) {
+        fail(s, e);
+    }
+    s->left = 0;
+}
+
+static void tick_host(struct station *s)
+{
+    if (s->host != NULL) {
+        if (sm_is_due(sm_host_deadline(s->host), s->now)) {
+            sm_host_tick(s->host, s->now);
+        }
+        drain_host(s);
+        sm_timer_at(s->host_timer, sm_host_deadline(s->host));
+    }
+}
+
+/* -- probes ------------------------------------------------------------------------------- */
+
+static void probe(struct station *s)
+{
+    static const uint8_t zeros[FLOW_ANSWER];
+    if (s->trips != NULL && s->trips_n < s->trips_max && s->probe_at.ns == SM_NEVER.ns) {
+        s->probe_at = sm_clock_mono();
+        enum sm_err e =
+            sm_tunnel_send(s->down.t, SM_TUNNEL_CONTROL, sm_view_of(zeros, sizeof zeros));
+        if (e != SM_OK) {
+            fail(s, e);
+        }
+    }
+}
+
+static void take_control(struct end *e, struct sm_view bytes)
+{
+    struct station *s = e->st;
+    if (s->self > 0) {
+        enum sm_err err = sm_tunnel_send(e->t, SM_TUNNEL_CONTROL, bytes);
+        if (err != SM_OK) {
+            fail(s, err);
+        }
+    } else if (s->trips != NULL) {
+        s->trips[s->trips_n++] = sm_between(s->probe_at, sm_clock_mono()).ns;
+        s->probe_at = SM_NEVER;
+    }
+}
+
+static void take_message(struct end *e, const struct sm_tunnel_out *o)
+{
+    if (o->message == SM_TUNNEL_CONTROL) {
+        take_control(e, o->bytes);
+    } else if (e->st->host != NULL) {
+        take_session(e, o->bytes);
+    } else if (e->st->mesh->cfg.kind == FLOW_RELAY) {
+        take_packet(e, o->bytes);
+    } else {
+        arrived(e->st, o->bytes.n);
+    }
+}
+
+/* -- what tunnels tell -------------------------------------------------------------------- */
+
 static void take(struct end *e, const struct sm_tunnel_out *o)
 {
     switch (o->kind) {
@@ -207,11 +345,7 @@ static void take(struct end *e, const struct sm_tunnel_out *o)
         e->is_up = true;
         break;
     case SM_TUNNEL_MESSAGE:
-        if (e->st->mesh->cfg.kind == FLOW_RELAY) {
-            take_packet(e, o->bytes);
-        } else {
-            arrived(e->st, o->bytes.n);
-        }
+        take_message(e, o);
         break;
     case SM_TUNNEL_RTT:
     case SM_TUNNEL_VERDICT:
@@ -290,9 +424,13 @@ static void on_turn(void *ctx)
 {
     struct station *s = ctx;
     s->now = sm_clock_mono();
-    if (s->self == 0) {
+    if (s->self == 0 && s->host == NULL) {
         pump(s);
+        probe(s); /* behind: while control waits, there is no room */
+    } else if (s->self == 0 && s->left > 0) {
+        ask(s);
     }
+    tick_host(s);
     bool has_more = turn_end(&s->up);
     has_more = turn_end(&s->down) || has_more;
     if (s->up.t != NULL && s->down.t != NULL) {
@@ -381,12 +519,32 @@ static enum sm_err await_up(struct station *s, const struct end *e)
     return s->err;
 }
 
+static enum sm_err open_host(struct station *s)
+{
+    const struct mesh *m = s->mesh;
+    const struct kit_id *id = &m->id[s->self];
+    struct sm_host_cfg cfg = {.suite = m->kit.suite,
+                              .anchor = &m->kit.anchor,
+                              .seed = {(uint8_t)(s->self + 1)},
+                              .self = id->addr,
+                              .dh = id->dh,
+                              .cipher = m->cipher,
+                              .passport = sm_view_of(id->passport, id->passport_n),
+                              .sessions = 4};
+    SM_TRY(sm_timer_new(s->loop, on_wake, s, &s->host_timer));
+    s->host = sm_host_new(&cfg);
+    return s->host != NULL ? SM_OK : SM_E_NOMEM;
+}
+
 static enum sm_err open_ends(struct station *s, int up, int down)
 {
     SM_TRY(sm_loop_new(&s->loop));
     sm_loop_on_turn(s->loop, on_turn, s);
     sm_loop_patience(s->loop, SM_LOOP_PATIENCE);
     SM_TRY(sm_timer_new(s->loop, on_limit, s, &s->limit));
+    if (s->mesh->cfg.kind == FLOW_SESSION) {
+        SM_TRY(open_host(s));
+    }
     if (down >= 0) {
         SM_TRY(end_open(s, &s->down, s->self + 1, down));
         SM_TRY(await_up(s, &s->down)); /* so that all that comes can be passed on */
@@ -419,7 +577,9 @@ void station_free(struct station *s)
     sm_stream_free(s->up.stream);
     sm_stream_free(s->down.stream);
     sm_timer_free(s->limit);
+    sm_timer_free(s->host_timer);
     sm_loop_free(s->loop);
+    sm_host_free(s->host);
     sm_tunnel_free(s->up.t);
     sm_tunnel_free(s->down.t);
     free(s);
@@ -431,11 +591,23 @@ enum sm_err station_pass(struct station *s)
     s->got = 0;
     sm_timer_at(s->limit, sm_after(sm_clock_mono(), PASS_LIMIT));
     sm_loop_again(s->loop); /* there is something to begin with */
-    while (s->got < FLOW_ANSWER && s->err == SM_OK) {
+    while (s->got < s->mesh->cfg.answer && s->err == SM_OK) {
         sm_loop_turn(s->loop, true);
     }
     sm_timer_at(s->limit, SM_NEVER);
     return s->err;
+}
+
+enum sm_err station_probe(struct station *s, uint64_t *out_trips, unsigned max, unsigned *out_n)
+{
+    s->trips = out_trips;
+    s->trips_n = 0;
+    s->trips_max = max;
+    s->probe_at = SM_NEVER;
+    enum sm_err e = station_pass(s);
+    *out_n = s->trips_n;
+    s->trips = NULL;
+    return e;
 }
 
 void station_serve(struct station *s)
@@ -474,6 +646,15 @@ void station_free(struct station *s)
 enum sm_err station_pass(struct station *s)
 {
     (void)s;
+    return SM_E_UNSUPPORTED;
+}
+
+enum sm_err station_probe(struct station *s, uint64_t *out_trips, unsigned max, unsigned *out_n)
+{
+    (void)s;
+    (void)out_trips;
+    (void)max;
+    (void)out_n;
     return SM_E_UNSUPPORTED;
 }
 

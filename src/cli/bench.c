@@ -2,6 +2,7 @@
 /* bench: run benchmarks and print what they tell. */
 #include "bench/bench_handshake.h"
 #include "bench/bench_put.h"
+#include "bench/bench_rpc.h"
 #include "bench/bench_see.h"
 #include "bench/bench_session.h"
 #include "bench/bench_spf.h"
@@ -252,6 +253,12 @@ static enum sm_err run_handshake(struct cli *c, const struct bench_sink *to)
     return bench_handshake(to);
 }
 
+static enum sm_err run_rpc(struct cli *c, const struct bench_sink *to)
+{
+    (void)c;
+    return bench_rpc(to);
+}
+
 static enum sm_err run_relay(struct cli *c, const struct bench_sink *to)
 {
     (void)c;
@@ -261,11 +268,12 @@ static enum sm_err run_relay(struct cli *c, const struct bench_sink *to)
 static const struct {
     const char *name;
     enum sm_err (*run)(struct cli *c, const struct bench_sink *to);
-} benches[] = {{"tunnel", run_tunnel}, {"handshake", run_handshake},
-               {"relay", run_relay},   {"session", run_session},
-               {"put", run_put},       {"get", run_get},
-               {"spf", run_spf},       {"see", run_see},
-               {"tun", run_tun},       {"tpm", bench_tpm}};
+} benches[] = {{"tunnel", run_tunnel},   {"handshake", run_handshake},
+               {"relay", run_relay},     {"rpc", run_rpc},
+               {"session", run_session}, {"put", run_put},
+               {"get", run_get},         {"spf", run_spf},
+               {"see", run_see},         {"tun", run_tun},
+               {"tpm", bench_tpm}};
 
 static enum sm_err run_one(struct cli *c, size_t i)
 {
@@ -311,8 +319,8 @@ enum sm_err cmd_bench(struct cli *c, int argc, char **argv)
     }
     if (!is_found) {
         return cli_fail(c, SM_E_USAGE,
-                        "bench wants one of tunnel, handshake, relay, session, put, get, spf, "
-                        "see, tun, tpm, all");
+                        "bench wants one of tunnel, handshake, relay, rpc, session, put, get, "
+                        "spf, see, tun, tpm, all");
     }
     return first;
 }

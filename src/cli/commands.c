@@ -300,10 +300,9 @@ const struct cli_command cli_commands[] = {
     {"tun down", "", "remove that interface", NULL, cmd_tun_down},
     {"tun status", "", "show its address, and what it carried and lost", NULL, cmd_tun_status},
     {"bench", "NAME", "measure beside the bare primitive",
-     "NAME is tunnel, handshake, relay, put, get, see, spf, session, tun, tpm or all.\n"
-     "Prints value, reference and ratio, medians of at least five runs.  tun needs root, "
-     "python3 and\n"
-     "iproute2: it makes network namespaces.\n",
+     "NAME is tunnel, handshake, relay, rpc, put, get, see, spf, session, tun, tpm or all.\n"
+     "Prints value, reference and ratio, medians of at least five runs.  tun needs root,\n"
+     "python3 and iproute2: it makes network namespaces.\n",
      cmd_bench},
 };
 const size_t cli_commands_n = SM_COUNT(cli_commands);
