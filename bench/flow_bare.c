@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -10,12 +12,15 @@
 
 #define READ_BYTES ((size_t)256 * 1024) /* as the loop of a node has */
 
-static enum sm_err make_blocking(int fd)
+/* A socket of a program that only streams: it waits, and it may fill the kernel's buffers. */
+static enum sm_err make_bare(int fd)
 {
+    const int as_it_likes = 0;
     int flags = fcntl(fd, F_GETFL);
     struct pollfd connected = {.fd = fd, .events = POLLOUT};
     if (poll(&connected, 1, 10000) != 1 || flags < 0 ||
-        fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) != 0) {
+        fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) != 0 ||
+        setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &as_it_likes, sizeof as_it_likes) != 0) {
         return SM_E_IO;
     }
     return SM_OK;
@@ -32,7 +37,7 @@ static enum sm_err tls_open(struct bare *b, SSL_CTX *ctx, bool is_server)
 enum sm_err bare_open(int fd, SSL_CTX *ctx, bool is_server, struct bare *out)
 {
     struct bare b = {.fd = fd};
-    enum sm_err e = make_blocking(fd);
+    enum sm_err e = make_bare(fd);
     if (e == SM_OK && ctx != NULL) {
         e = tls_open(&b, ctx, is_server);
     }

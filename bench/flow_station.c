@@ -37,7 +37,8 @@ struct end {
     unsigned peer;
     struct sm_tunnel *t; /* NULL: there is no such neighbour */
     struct sm_stream *stream;
-    uint64_t handed, told; /* to the stream; of it to the tunnel as written */
+    uint64_t handed, told;           /* to the stream; of it to the tunnel as written */
+    uint64_t last_handed, last_told; /* at the end of the last turn */
     bool is_up, is_paused;
 };
 
@@ -410,13 +411,14 @@ static bool turn_end(struct end *e)
     if (e->t == NULL) {
         return false;
     }
-    uint64_t handed = e->handed, told = e->told;
     if (sm_is_due(sm_tunnel_deadline(e->t), e->st->now)) {
         sm_tunnel_tick(e->t, e->st->now);
     }
     drain(e);
     report_written(e);
-    bool has_moved = e->handed != handed || e->told != told;
+    bool has_moved = e->handed != e->last_handed || e->told != e->last_told;
+    e->last_handed = e->handed;
+    e->last_told = e->told;
     return has_moved && (waiting(e) > 0 || e->st->left > 0);
 }
 
