@@ -254,7 +254,9 @@ static const struct fix fixes[] = {
      "run the approved image, or have the owner add PCR0 {got} to the manifest (as nitro-cli "
      "build-enclave prints it)"},
     {SM_REASON_MEASUREMENT, ON(TPM), NULL, NULL,
-     "a TPM has no measurement: have the owner name its registers in the manifest"},
+     "boot what the mesh approved ('seemesh tpm show' has the registers), or have the owner "
+     "add "
+     "{got}, which is a hash over them, or the registers themselves to the manifest"},
     {SM_REASON_MEASUREMENT, ON(SOFTWARE), NULL, NULL,
      "run the approved build of seemesh, or have the owner add {got} to the manifest"},
     {SM_REASON_MEASUREMENT, ANY, NULL, NULL, "the measurement of what was meant to run"},
