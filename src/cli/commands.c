@@ -278,6 +278,22 @@ const struct cli_command cli_commands[] = {
      cmd_revoke_undo},
     {"revoke ls", "[FILE]", "list what is revoked, as the node or a signed list says", NULL,
      cmd_revoke_ls},
+    {"collateral add", "KIND FILE [--chain FILE]",
+     "give the node a document of a maker of hardware, and so all nodes",
+     "examples:\n"
+     "  seemesh collateral add tcb-info tcb.json --chain tcb-signing.pem\n"
+     "  seemesh collateral add crl rootca.crl\n\n"
+     "KIND is tcb-info, qe-identity (Intel's service's answers) or crl (Intel's, AMD's).  It "
+     "is\n"
+     "checked against the makers' pinned roots, replaces an older one, and is passed on; "
+     "quotes\n"
+     "are then verified with it.\n\n"
+     "  --chain FILE     certificates of who signed it, DER or PEM, without which only a "
+     "root's\n"
+     "                   own list can be checked\n",
+     cmd_collateral_add},
+    {"collateral ls", "", "list the makers' documents that the node has", NULL,
+     cmd_collateral_ls},
     {"nodes", "", "list the nodes of the mesh as this node sees them", NULL, cmd_nodes},
     {"route", "NODE", "show the paths to a node and what each hop costs",
      "NODE is an owner, or the beginning of a node id.\n", cmd_route},

@@ -31,6 +31,8 @@ enum sm_err cmd_nodes(struct cli *c, int argc, char **argv);
 enum sm_err cmd_route(struct cli *c, int argc, char **argv);
 enum sm_err cmd_trust(struct cli *c, int argc, char **argv);
 enum sm_err cmd_see_list(struct cli *c, int argc, char **argv);
+enum sm_err cmd_collateral_add(struct cli *c, int argc, char **argv);
+enum sm_err cmd_collateral_ls(struct cli *c, int argc, char **argv);
 enum sm_err cmd_manifest_new(struct cli *c, int argc, char **argv);
 enum sm_err cmd_manifest_show(struct cli *c, int argc, char **argv);
 enum sm_err cmd_manifest_diff(struct cli *c, int argc, char **argv);

@@ -391,7 +391,6 @@ void cli_print_versions(json_t *nodes)
                       is_online ? "" : json_string_value(json_object_get(o, "error")));
     }
     cli_table_print(&t, stdout);
-    puts("#");
 }
 
 enum sm_err cli_manifest_of_node(struct cli *c, struct cli_manifest *out, json_t **nodes)

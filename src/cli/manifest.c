@@ -204,7 +204,7 @@ static void add_json(void *ctx, const struct sm_manifest_field *f)
     }
 }
 
-static void show_json(const struct cli_manifest *m, json_t *nodes)
+static void show_json(const struct cli_manifest *m, json_t *nodes, json_t *verdicts)
 {
     char root[SM_B32_LEN(32) + 1], hash[65];
     json_t *sections = json_object();
@@ -221,6 +221,7 @@ static void show_json(const struct cli_manifest *m, json_t *nodes)
     }
     if (nodes != NULL) {
         json_object_set(o, "nodes", nodes);
+        json_object_set(o, "verdicts", verdicts);
     }
     cli_json(o);
 }
@@ -258,7 +259,7 @@ static enum sm_err show_file(struct cli *c, const char *path)
     SM_TRY(cli_manifest_load(c, path, has ? &anchor : NULL, &m));
     enum sm_err e = SM_OK;
     if (c->json) {
-        show_json(&m, NULL);
+        show_json(&m, NULL, NULL);
     } else {
         e = show_text(c, &m);
     }
@@ -266,18 +267,35 @@ static enum sm_err show_file(struct cli *c, const char *path)
     return e;
 }
 
+/* What it says of the neighbours now: "# 3 ok, 1 would-refuse". */
+static void print_verdicts(json_t *verdicts)
+{
+    const char *name, *comma = "# neighbours: ";
+    json_t *n;
+    json_object_foreach(verdicts, name, n)
+    {
+        if (json_integer_value(n) > 0) {
+            printf("%s%lld %s", comma, (long long)json_integer_value(n), name);
+            comma = ", ";
+        }
+    }
+    puts(*comma == '#' ? "# neighbours: none" : "");
+}
+
 static enum sm_err show_node(struct cli *c)
 {
     struct cli_manifest m;
-    json_t *nodes = NULL;
+    json_t *nodes = NULL, *documents = NULL;
     SM_TRY(cli_manifest_of_node(c, &m, &nodes));
-    enum sm_err e = SM_OK;
-    if (c->json) {
-        show_json(&m, nodes);
-    } else {
+    enum sm_err e = cli_query(c, "documents", NULL, &documents);
+    if (e == SM_OK && c->json) {
+        show_json(&m, nodes, json_object_get(documents, "verdicts"));
+    } else if (e == SM_OK) {
         cli_print_versions(nodes);
+        print_verdicts(json_object_get(documents, "verdicts"));
         e = show_text(c, &m);
     }
+    json_decref(documents);
     json_decref(nodes);
     sm_mesh_manifest_done(&m.m);
     return e;

@@ -27,6 +27,8 @@ tpm show: --tpm
 tpm request: -o --renew --pcrs
 tpm endorse: --root-dir --tpm-ca -o
 tpm accept:
+collateral add: --chain
+collateral ls:
 manifest new: --from-node
 manifest show:
 manifest diff:
