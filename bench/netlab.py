@@ -351,6 +351,27 @@ def do_ping(address, count, gap_ms):
     say(answers=len(rtt_us), lost=lost, unreachable=errors, p50_us=at(0.5), p99_us=at(0.99))
 
 
+def do_gap(address):
+    """Ping every 10 ms until stdin ends, without waiting for answers: the longest time without one."""
+    s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, 58)
+    s.setblocking(False)
+    print('ready', flush=True)
+    over = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+    last, longest, i = time.monotonic(), 0.0, 0
+    while not over.is_set():
+        s.sendto(struct.pack('!BBHHH', 128, 0, 0, os.getpid() & 0xFFFF, i & 0xFFFF) + bytes(56), (address, 0))
+        i += 1
+        over.wait(0.01)
+        try:
+            while d := s.recv(2048):
+                if d[0] == 129:
+                    longest, last = max(longest, time.monotonic() - last), time.monotonic()
+        except BlockingIOError:
+            pass
+    say(longest_s=max(longest, time.monotonic() - last))
+
+
 def do_connect(address, port):
     """What becomes of a TCP connection: 0, or the errno."""
     s = socket.socket(socket.AF_INET6)

@@ -650,6 +650,9 @@ bool links_next(struct sm_node *n, struct sm_action *out, bool *progress)
                 n->drain_at = at;
                 return true;
             }
+            if (o.kind == SM_TUNNEL_MESSAGE) {
+                break; /* what was passed on leaves before more comes: its queue is short */
+            }
         }
     }
     return false;

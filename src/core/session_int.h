@@ -52,7 +52,7 @@ enum {
 #define KEEPALIVE         SM_S(15)   /* silence while a request is being worked on: ask */
 #define UNREACHABLE_AFTER SM_S(1)    /* all slots resting */
 #define ASSEMBLY_AGE      SM_S(10)   /* without progress */
-#define DATAGRAM_PING     SM_MS(300) /* a slot datagrams use is asked as often: silence shows */
+#define DATAGRAM_PING     SM_MS(200) /* a slot datagrams use is asked as often: silence shows */
 #define REPORT_LOST_GAP   SM_MS(50)
 #define REPORT_OK_GAP     SM_MS(500)
 #define REKEY_COUNT       (1u << 20)
