@@ -164,7 +164,7 @@ static void compare_links(struct sim_world *w, struct sim_machine *m, struct sm_
     }
 }
 
-unsigned sim_staying(const struct sim_world *w)
+static unsigned staying(const struct sim_world *w)
 {
     unsigned n = 0;
     for (uint32_t i = 0; i < w->opts.nodes; i++) {
@@ -176,7 +176,7 @@ unsigned sim_staying(const struct sim_world *w)
 /* Name one node that does not reach another, for the one line of a failure. */
 static bool all_reach_all(struct sim_world *w)
 {
-    unsigned wanted = w->booted_at.ns == 0 ? w->opts.nodes : sim_staying(w);
+    unsigned wanted = w->booted_at.ns == 0 ? w->opts.nodes : staying(w);
     for (uint32_t i = 0; i < w->opts.nodes; i++) {
         struct sim_machine *m = &w->machines[i];
         if (w->booted_at.ns > 0 && sim_is_revoked(m)) {
@@ -263,9 +263,10 @@ void sim_check_end(struct sim_world *w)
         sim_trouble(w, SIM_LIVENESS, "%llu s after the faults %s",
                     (unsigned long long)(w->opts.quiet.ns / 1000000000u), w->unreached);
     }
-    if (w->stats.final_finds_ok < sim_staying(w)) {
-        sim_trouble(w, SIM_LIVENESS, "%llu of %u last lookups succeeded",
-                    (unsigned long long)w->stats.final_finds_ok, sim_staying(w));
+    if (w->stats.final_finds_ok < w->stats.final_finds_wanted) {
+        sim_trouble(w, SIM_LIVENESS, "%llu of %llu last lookups succeeded",
+                    (unsigned long long)w->stats.final_finds_ok,
+                    (unsigned long long)w->stats.final_finds_wanted);
     }
     for (uint32_t o = 0; o < w->n_objects; o++) {
         const struct sim_object *obj = &w->objects[o];

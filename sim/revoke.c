@@ -14,7 +14,7 @@
 
 #define BAD_SHARE_PPM    100000u
 #define REPLAY_SHARE_PPM 50000u
-#define STEP_EVERY       SM_S(6)
+#define STEP_EVERY       SM_S(5)
 #define LOOK_EVERY       SM_MS(20)
 #define SIM_ISSUED       1700000000u /* as the machines' clocks: not ahead of any */
 

@@ -226,7 +226,8 @@ static void start(struct sim_world *w, sim_event_fn *fn, uint32_t every_ms)
 
 void sim_work_start(struct sim_world *w)
 {
-    for (uint32_t i = 0; i < w->opts.nodes * ITEMS_PER_MACHINE && i < SIM_ITEMS_MAX; i++) {
+    uint32_t items = w->opts.items > 0 ? w->opts.items : w->opts.nodes * ITEMS_PER_MACHINE;
+    for (uint32_t i = 0; i < items && i < SIM_ITEMS_MAX; i++) {
         struct sim_item *item = &w->items[w->n_items++];
         sm_rng_bytes(&w->work, item->key.b, sizeof item->key.b);
         item->machine = i % w->opts.nodes;
@@ -241,9 +242,11 @@ void sim_work_start(struct sim_world *w)
 
 void sim_work_last(struct sim_world *w)
 {
+    uint32_t wanted = w->opts.last_finds > 0 ? w->opts.last_finds : w->opts.nodes;
     for (uint32_t i = 0; i < w->opts.nodes; i++) {
         struct sm_dur after = SM_MS(sm_rng_below(&w->work, 5000));
-        if (!sim_is_revoked(&w->machines[i])) {
+        if (!sim_is_revoked(&w->machines[i]) && w->stats.final_finds_wanted < wanted) {
+            w->stats.final_finds_wanted++;
             sim_push(w, after,
                      &(struct sim_event){.fn = on_last_look_up, .kind = SIM_WORK, .who = i});
         }

@@ -68,6 +68,7 @@ struct sim_opts {
     uint32_t skew_s;
     uint32_t liars_ppm;
     uint32_t put_every_ms, get_every_ms, find_every_ms;
+    uint32_t items, last_finds; /* announced, and looked up at the end; 0: of every machine */
     uint32_t object_bytes;
     bool is_relay_kill, is_revoke;
 };
@@ -248,7 +249,7 @@ struct sim_stats {
     uint64_t crashes, pauses, kills, splits, wipes;
     uint64_t tunnels_up, tunnels_down;
     uint64_t puts, puts_ok, gets, gets_ok, gets_lost, finds, finds_ok, finds_unfair;
-    uint64_t final_finds, final_finds_ok, final_gets, final_gets_ok;
+    uint64_t final_finds, final_finds_ok, final_finds_wanted, final_gets, final_gets_ok;
     uint64_t records_checked, paths_checked;
     uint64_t lies;
     struct sm_node_stats nodes; /* of machines that went away */
@@ -373,7 +374,6 @@ void sim_work_last(struct sim_world *w); /* the reads and lookups that must succ
 void sim_find_done(struct sim_world *w, struct sim_find *f, enum sm_err err,
                    struct sm_view records, unsigned n);
 void sim_republish(struct sim_world *w, struct sim_machine *m);
-unsigned sim_staying(const struct sim_world *w); /* machines that are not revoked at the end */
 void sim_check_start(struct sim_world *w);
 void sim_check_end(struct sim_world *w);
 void sim_check_trace(struct sim_world *w, struct sim_machine *m, const struct sm_trace *t);
