@@ -60,6 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     FUZZ_SAME(ctl_find, in, room);
     FUZZ_SAME(ctl_task, in, room);
     FUZZ_SAME(ctl_report, in, room);
+    FUZZ_SAME(ctl_doc, in, room);
     free(room);
     return 0;
 }

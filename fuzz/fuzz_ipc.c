@@ -33,6 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     TRY(identity);
     TRY(publish);
     TRY(exit);
+    TRY(keep);
     if (sm_ipc_listener_read(in, &kind, &rest) == SM_OK) {
         assert(rest.n < n && rest.p + rest.n == data + n);
     }

@@ -97,6 +97,10 @@ static void ask_all(struct stub *s, struct sm_ipc *keys)
         sm_ipc_send(keys, SM_IPC_SIGN, 7, sm_view_str("\x01garbage"), -1) != SM_OK) {
         abort();
     }
+    /* A manifest that nobody signed: it must not be kept. */
+    if (sm_ipc_send(keys, SM_IPC_DOCUMENT, 0, sm_view_str("\x01no manifest"), -1) != SM_OK) {
+        abort();
+    }
     ask_certify(keys, 8, SM_ENDPOINT_CLIENT);
     ask_certify(keys, 9, SM_ENDPOINT_SEE);
 }
