@@ -5,9 +5,12 @@
 
 #ifdef SM_DEV_ROOT
 #define SNP_KIT_NOW 1700000000u
+#include "attest/collateral.h"
 #include "attest/endorse.h"
 #include "attest/enrol.h"
 #include "attest/envelope.h"
+#include "attest/rules.h"
+#include "proc/epoch_keeper.h"
 #include "snp_kit.h"
 #include "tunnel_rig.h"
 
@@ -155,6 +158,41 @@ static void b_refuses(struct pair *p, enum sm_err err, const char *word)
     T_ERR(p->eb.err, err);
     T_TRUE(strstr(p->eb.reason, word) != NULL);
     pair_free(p);
+}
+
+/* A manifest of the pair's mesh that takes the machines, bound to that. */
+static struct sm_rules *rules_make(struct pair *p)
+{
+    struct sm_rules *r = NULL;
+    T_OK(sm_rules_new(p->m.suite, &p->m.anchor, &r));
+    return r;
+}
+
+static void rules_set(struct pair *p, struct sm_rules *r, uint64_t version, uint8_t binding)
+{
+    SM_CLEANUP(sm_buf_done) struct sm_buf doc = SM_BUF(SM_MESH_MANIFEST_MAX);
+    struct sm_mesh_manifest m;
+    struct sm_refval v = {.label = "guest",
+                          .platform = SM_PLATFORM_SNP,
+                          .kind = SM_REFVAL_MEASUREMENT,
+                          .state = SM_REFVAL_ACTIVE,
+                          .value = {.n = 48}};
+    struct sm_rules_change change;
+    struct sm_reasons why;
+    memset(v.value.b, 0x77, 48);
+    sm_mesh_manifest_default(&m);
+    memcpy(m.mesh_id, p->m.anchor.mesh_id, sizeof m.mesh_id);
+    m.env = (uint8_t)p->m.anchor.env;
+    m.version = version;
+    m.issued = RIG_WALL;
+    m.not_after = (struct sm_wall){RIG_WALL.s + 100 * 86400};
+    m.grade[SM_PLATFORM_SNP] = 1000;
+    m.binding = binding;
+    m.epoch_max_s = SM_EPOCH_S_MAX;
+    T_OK(sm_mesh_manifest_add(&m, &v));
+    T_OK(sm_mesh_manifest_sign(p->m.suite, &p->m.root, &m, &doc));
+    T_OK(sm_rules_offer(r, RIG_WALL, SM_DOC_MANIFEST, sm_buf_view(&doc), &change, &why));
+    sm_mesh_manifest_done(&m);
 }
 
 /* -- honest -------------------------------------------------------------------------------- */
@@ -409,6 +447,50 @@ static void an_expired_chip_key_is_refused(void)
     p->a.chip.vek.ends_s = -1;
     chip_certs(&p->a.chip);
     b_refuses(p, SM_E_EXPIRED, "SEV-VCEK");
+}
+
+/* The mesh knows a newer list than the one that the peer staples, which is still in its time.
+ */
+static void an_old_list_does_not_hide_a_revocation_that_the_mesh_knows(void)
+{
+    static const struct flaws old = {.starts_s = -86400}, new = {.starts_s = -60};
+    SM_CLEANUP(sm_buf_done) struct sm_buf doc = SM_BUF(SM_DOC_MAX);
+    struct pair *p = pair_make();
+    struct sm_rules *r = rules_make(p);
+    struct sm_rules_change change;
+    struct sm_reasons why;
+    struct der list;
+    rules_set(p, r, 1, SM_BINDING_SESSION);
+    p->m.anchor.rules = r;
+    chip_crl(chip_keys.ark, "ARK-Milan", 99, &old, &p->a.chip.d_crl);
+    chip_crl(chip_keys.ark, "ARK-Milan", 7, &new, &list);
+    T_OK(sm_collateral_write(der_view(&list), (struct sm_view){0}, &doc));
+    T_OK(sm_rules_offer(r, RIG_WALL, SM_DOC_CRL, sm_buf_view(&doc), &change, &why));
+    b_refuses(p, SM_E_REFUSED, "revoked");
+    sm_rules_free(r);
+}
+
+/* Nor need it staple one. */
+static void a_list_that_the_mesh_has_need_not_be_stapled(void)
+{
+    static const struct flaws new = {.starts_s = -60};
+    SM_CLEANUP(sm_buf_done) struct sm_buf doc = SM_BUF(SM_DOC_MAX);
+    struct pair *p = pair_make();
+    struct sm_rules *r = rules_make(p);
+    struct sm_rules_change change;
+    struct sm_reasons why;
+    struct der list;
+    rules_set(p, r, 1, SM_BINDING_SESSION);
+    p->m.anchor.rules = r;
+    chip_crl(chip_keys.ark, "ARK-Milan", 99, &new, &list);
+    T_OK(sm_collateral_write(der_view(&list), (struct sm_view){0}, &doc));
+    T_OK(sm_rules_offer(r, RIG_WALL, SM_DOC_CRL, sm_buf_view(&doc), &change, &why));
+    p->a.without = 1u << SM_PART_SNP_CRL;
+    pair_open(p);
+    rig_run(&p->ea, &p->eb, T0);
+    T_TRUE(p->ea.is_up && p->eb.is_up);
+    pair_free(p);
+    sm_rules_free(r);
 }
 
 /* -- what the platform says ------------------------------------------------------------------
@@ -669,9 +751,247 @@ static void a_lease_ends_with_what_the_evidence_was_checked_against(void)
     pair_free(p);
 }
 
+/* -- epochs ----------------------------------------------------------------------------------
+ */
+
+/* A node that has its platform sign an epoch; the rig asks it as it would ask keys. */
+struct epochal {
+    struct sm_epoch_keeper keeper;
+    struct machine *m;
+    struct sm_mono *now;
+    const struct sm_binding *other; /* lie: sign for this one */
+};
+
+static enum sm_err keeper_collect(void *ctx, const uint8_t rd[static SM_REPORT_DATA],
+                                  struct sm_wr *w)
+{
+    struct machine *m = ctx;
+    show(m, rd, w);
+    return SM_OK;
+}
+
+static struct epochal of_a, of_b;
+
+static void show_bound(void *hw, const struct sm_binding *b, struct sm_wr *w)
+{
+    struct epochal *x = hw;
+    T_OK(sm_epoch_keeper_sign(&x->keeper, *x->now, rig_wall(*x->now),
+                              x->other != NULL ? x->other : b, w));
+}
+
+static void epochal_make(struct epochal *x, struct machine *m, struct sm_mono *now)
+{
+    *x = (struct epochal){.m = m, .now = now};
+    x->keeper = (struct sm_epoch_keeper){
+        .suite = sm_suite_real(), .node = &m->node.sign, .collect = keeper_collect, .ctx = m};
+    sm_epoch_keeper_init(&x->keeper);
+    m->node.collect_bound = show_bound;
+    m->node.hw = x;
+}
+
+struct epoch_pair {
+    struct pair *p;
+    struct sm_rules *rules;
+    struct sm_mono now;
+};
+
+static struct epoch_pair *epochs(uint8_t binding)
+{
+    struct epoch_pair *x = calloc(1, sizeof *x);
+    T_TRUE(x != NULL);
+    x->p = pair_make();
+    x->now = T0;
+    x->rules = rules_make(x->p);
+    rules_set(x->p, x->rules, 1, binding);
+    x->p->m.anchor.rules = x->rules;
+    epochal_make(&of_a, &x->p->a, &x->now);
+    epochal_make(&of_b, &x->p->b, &x->now);
+    return x;
+}
+
+static void epochs_free(struct epoch_pair *x)
+{
+    sm_epoch_keeper_done(&of_a.keeper);
+    sm_epoch_keeper_done(&of_b.keeper);
+    sm_rules_free(x->rules);
+    pair_free(x->p);
+    free(x);
+}
+
+static void epochs_meet(struct epoch_pair *x)
+{
+    pair_open(x->p);
+    rig_run(&x->p->ea, &x->p->eb, T0);
+}
+
+static void a_platform_may_sign_an_epoch_where_the_manifest_says_so(void)
+{
+    struct epoch_pair *x = epochs(SM_BINDING_EPOCH);
+    epochs_meet(x);
+    T_TRUE(x->p->ea.is_up && x->p->eb.is_up);
+    T_TRUE(sm_tunnel_lease(x->p->eb.t).end.ns <= sm_after(T0, SM_S(SM_EPOCH_S_MAX)).ns);
+    live(x->p, &x->now, sm_after(T0, SM_S(3000)));
+    T_TRUE(!x->p->ea.is_down && !x->p->eb.is_down);
+    uint64_t leases = sm_tunnel_lease(x->p->eb.t).seq;
+    T_TRUE(leases >= 5);                       /* of ten minutes at most */
+    T_TRUE(of_a.keeper.epochs <= leases + 1u); /* and no more reports than that */
+    T_EQ(x->p->a.asked, of_a.keeper.epochs);
+    epochs_free(x);
+}
+
+static void an_epoch_is_refused_where_the_manifest_does_not_say_so(void)
+{
+    struct epoch_pair *x = epochs(SM_BINDING_SESSION);
+    epochs_meet(x);
+    T_TRUE(x->p->eb.is_down && !x->p->eb.is_up);
+    T_TRUE(strstr(x->p->eb.reason, "bound got epoch want session") != NULL);
+    epochs_free(x);
+
+    x = epochs(SM_BINDING_EPOCH); /* and where there is no manifest */
+    x->p->m.anchor.rules = NULL;
+    epochs_meet(x);
+    T_TRUE(x->p->eb.is_down && strstr(x->p->eb.reason, "bound got epoch") != NULL);
+    epochs_free(x);
+}
+
+static void a_manifest_that_stops_to_allow_epochs_ends_tunnels_that_have_one(void)
+{
+    struct epoch_pair *x = epochs(SM_BINDING_EPOCH);
+    epochs_meet(x);
+    T_TRUE(x->p->eb.is_up);
+    rules_set(x->p, x->rules, 2, SM_BINDING_SESSION);
+    sm_tunnel_judge(x->p->eb.t, x->now, rig_wall(x->now));
+    rig_run(&x->p->ea, &x->p->eb, x->now);
+    T_TRUE(x->p->eb.is_down && strstr(x->p->eb.reason, "by the new manifest") != NULL);
+    epochs_free(x);
+}
+
+/* The session is in what the epoch key signs. */
+static void an_epoch_does_not_speak_for_another_session(void)
+{
+    struct epoch_pair *x = epochs(SM_BINDING_EPOCH);
+    struct sm_binding other = {.role = SM_ROLE_INITIATOR, .lease_seq = 1};
+    of_a.other = &other;
+    epochs_meet(x);
+    T_TRUE(x->p->eb.is_down && strstr(x->p->eb.reason, "report_data") != NULL);
+    epochs_free(x);
+}
+
+/* a holds an epoch of c's: key, statement and report.  c is in the mesh, and so is its chip. */
+static void an_epoch_of_another_node_is_refused(void)
+{
+    struct epoch_pair *x = epochs(SM_BINDING_EPOCH);
+    of_a.keeper.ctx = &x->p->c;
+    of_a.keeper.node = &x->p->c.node.sign;
+    epochs_meet(x);
+    T_TRUE(x->p->eb.is_down && strstr(x->p->eb.reason, "platform id") != NULL);
+    epochs_free(x);
+
+    x = epochs(SM_BINDING_EPOCH); /* on the same chip */
+    of_a.keeper.node = &x->p->c.node.sign;
+    epochs_meet(x);
+    T_TRUE(x->p->eb.is_down && strstr(x->p->eb.reason, "report_data") != NULL);
+    epochs_free(x);
+}
+
+/* Who stole an epoch key, with its statement, from a machine that is elsewhere by now. */
+static void show_stolen(void *hw, const struct sm_binding *b, struct sm_wr *w)
+{
+    const struct sm_epoch_keeper *k = &((struct epochal *)hw)->keeper;
+    uint8_t part[SM_EPOCH_MAX], rd[SM_REPORT_DATA];
+    struct sm_wr p = sm_wr_init(part, sizeof part);
+    struct sm_envelope e;
+    sm_binding_report_data(b, rd);
+    T_OK(sm_epoch_part_write(k->suite, k->pair, sm_view_of(k->statement, k->statement_n), rd,
+                             &p));
+    T_OK(sm_envelope_read(sm_buf_view(&k->platform), &e));
+    e.part[SM_PART_EPOCH] = sm_view_of(part, p.n);
+    T_OK(sm_envelope_write(&e, w));
+}
+
+/* It renews nothing: the epoch is too old by then, or names nothing that the peer made. */
+static void an_epoch_that_was_stolen_is_good_for_one_lease(void)
+{
+    static uint8_t room[SM_EVIDENCE_MAX];
+    struct epoch_pair *x = epochs(SM_BINDING_EPOCH);
+    struct sm_binding other = {.role = SM_ROLE_INITIATOR, .lease_seq = 1};
+    struct sm_wr w = sm_wr_init(room, sizeof room);
+    T_OK(sm_epoch_keeper_sign(&of_a.keeper, T0, rig_wall(T0), &other, &w));
+    x->p->a.node.collect_bound = show_stolen;
+    epochs_meet(x);
+    T_TRUE(x->p->eb.is_up);
+    live(x->p, &x->now, sm_after(T0, SM_S(500)));
+    T_TRUE(x->p->eb.is_down && strstr(x->p->eb.reason, "beacon got none of ours") != NULL);
+    epochs_free(x);
+}
+
+static void a_changed_epoch_is_refused(void)
+{
+    struct pair *p = pair_make();
+    struct sm_mono now = T0;
+    struct sm_binding b = {.role = SM_ROLE_INITIATOR, .lease_seq = 1};
+    struct sm_claims claims;
+    struct sm_reasons why;
+    static uint8_t bytes[SM_EVIDENCE_MAX], again[SM_EVIDENCE_MAX];
+    struct sm_wr w = sm_wr_init(bytes, sizeof bytes);
+    struct sm_envelope e;
+    struct sm_node_record rec;
+    epochal_make(&of_a, &p->a, &now);
+    T_OK(sm_epoch_keeper_sign(&of_a.keeper, now, RIG_WALL, &b, &w));
+    T_OK(sm_node_record_verify(p->m.suite, &p->m.anchor, RIG_WALL, p->a.node.record, &rec));
+    struct sm_attester who = sm_attester_of(&rec);
+    struct sm_view whole = sm_view_of(bytes, w.n);
+    T_OK(sm_evidence_verify(p->m.suite, &p->m.anchor, RIG_WALL, &who, whole, &claims, &why));
+    T_TRUE(claims.is_epoch_bound);
+    T_OK(sm_envelope_read(whole, &e));
+    struct sm_view part = e.part[SM_PART_EPOCH];
+    uint8_t copy[SM_EPOCH_MAX];
+    for (size_t i = 0; i < part.n; i++) {
+        memcpy(copy, part.p, part.n);
+        copy[i] ^= 1;
+        struct sm_wr o = sm_wr_init(again, sizeof again);
+        e.part[SM_PART_EPOCH] = sm_view_of(copy, part.n);
+        T_OK(sm_envelope_write(&e, &o));
+        T_TRUE(sm_evidence_verify(p->m.suite, &p->m.anchor, RIG_WALL, &who,
+                                  sm_view_of(again, o.n), &claims, &why) != SM_OK);
+        T_TRUE(why.n > 0);
+    }
+    struct sm_wall late = {RIG_WALL.s + SM_EPOCH_S_MAX};
+    T_ERR(sm_evidence_verify(p->m.suite, &p->m.anchor, late, &who, whole, &claims, &why),
+          SM_E_EXPIRED);
+    sm_epoch_keeper_done(&of_a.keeper);
+    pair_free(p);
+}
+
+static void a_peer_that_asks_all_the_time_makes_no_platform_work(void)
+{
+    struct pair *p = pair_make();
+    struct sm_mono now = T0;
+    struct sm_binding b = {.role = SM_ROLE_INITIATOR, .lease_seq = 1};
+    static uint8_t bytes[SM_EVIDENCE_MAX];
+    epochal_make(&of_a, &p->a, &now);
+    for (unsigned i = 0; i < 600; i++) { /* ten minutes, every second */
+        struct sm_wr w = sm_wr_init(bytes, sizeof bytes);
+        (void)!sm_epoch_keeper_sign(&of_a.keeper, now, rig_wall(now), &b, &w);
+        b.lease_seq++;
+        now = sm_after(now, SM_S(1));
+    }
+    T_TRUE(of_a.keeper.epochs >= 4 && of_a.keeper.epochs <= 61);
+    sm_epoch_keeper_done(&of_a.keeper);
+    pair_free(p);
+}
+
 int main(int argc, char **argv)
 {
     static const struct t_case cases[] = {
+        T_CASE(a_platform_may_sign_an_epoch_where_the_manifest_says_so),
+        T_CASE(an_epoch_is_refused_where_the_manifest_does_not_say_so),
+        T_CASE(a_manifest_that_stops_to_allow_epochs_ends_tunnels_that_have_one),
+        T_CASE(an_epoch_does_not_speak_for_another_session),
+        T_CASE(an_epoch_of_another_node_is_refused),
+        T_CASE(an_epoch_that_was_stolen_is_good_for_one_lease),
+        T_CASE(a_changed_epoch_is_refused),
+        T_CASE(a_peer_that_asks_all_the_time_makes_no_platform_work),
         T_CASE(two_honest_machines_meet),
         T_CASE(leases_are_renewed_with_fresh_reports),
         T_CASE(evidence_made_for_another_session_is_refused),
@@ -689,6 +1009,8 @@ int main(int argc, char **argv)
         T_CASE(missing_collateral_fails_closed),
         T_CASE(a_key_revoked_by_its_maker_is_refused),
         T_CASE(stale_or_forged_lists_are_no_lists),
+        T_CASE(an_old_list_does_not_hide_a_revocation_that_the_mesh_knows),
+        T_CASE(a_list_that_the_mesh_has_need_not_be_stapled),
         T_CASE(a_root_that_the_peer_brings_is_not_believed),
         T_CASE(an_expired_chip_key_is_refused),
         T_CASE(debug_migration_vmpl_and_old_firmware_are_refused),

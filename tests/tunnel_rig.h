@@ -27,6 +27,8 @@ struct rig_node {
     /* Its platform; NULL: the development one.  hw is whose envelope it is to be. */
     void (*collect)(void *hw, const uint8_t report_data[static SM_REPORT_DATA],
                     struct sm_wr *w);
+    /* The same for who wants the whole binding, as the keys process has it. */
+    void (*collect_bound)(void *hw, const struct sm_binding *b, struct sm_wr *w);
     void *hw;
     const struct sm_suite *suite;
     struct sm_sign_pair sign;
@@ -150,6 +152,10 @@ static inline void rig_evidence(const struct rig_node *n, struct sm_wall wall,
                                 const struct sm_binding *b, struct sm_wr *w)
 {
     uint8_t rd[SM_REPORT_DATA];
+    if (n->collect_bound != NULL) {
+        n->collect_bound(n->hw, b, w);
+        return;
+    }
     if (n->collect == NULL) {
         T_OK(sm_attest_collect_dev(n->suite, &n->sign, &n->platform, wall, b, w));
         return;

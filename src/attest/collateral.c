@@ -273,14 +273,36 @@ static bool prefer(const struct sm_rules *rules, struct sm_wall now, uint8_t kin
     return true;
 }
 
-void sm_collateral_fill(const struct sm_rules *rules, const struct sm_trust *trust,
-                        struct sm_wall now, struct sm_envelope *e)
+/* Whose list it takes: the ARK that signed the ASK or ASVK. */
+static enum sm_err ark_key(const struct sm_trust *trust, struct sm_view asks,
+                           uint8_t out[static 32])
+{
+    static const struct {
+        const char *cn;
+        enum sm_root root;
+    } arks[] = {{"ARK-Milan", SM_ROOT_AMD_MILAN},
+                {"ARK-Genoa", SM_ROOT_AMD_GENOA},
+                {"ARK-Turin", SM_ROOT_AMD_TURIN}};
+    SM_CLEANUP(sm_chain_done) struct sm_chain chain = {0}, root = {0};
+    char cn[SM_CN_MAX];
+    SM_TRY(sm_chain_add(&chain, asks));
+    SM_TRY(sm_cert_issuer_cn(chain.c[0], cn));
+    for (size_t i = 0; i < SM_COUNT(arks); i++) {
+        if (strcmp(cn, arks[i].cn) == 0) {
+            SM_TRY(sm_chain_add(&root, trust->root[arks[i].root]));
+            return sm_cert_spki_digest(root.c[0], SM_DIGEST_SHA256, out);
+        }
+    }
+    return SM_E_NOTFOUND;
+}
+
+static void fill_intel(const struct sm_rules *rules, const struct sm_trust *trust,
+                       struct sm_wall now, struct sm_view *p)
 {
     struct needs n;
     uint8_t tcb[SM_DOC_NAME] = {0}, qe[SM_DOC_NAME] = {0};
-    struct sm_view *p = e->part;
-    if (p[SM_PART_DCAP_QUOTE].n == 0 || needs_of(trust, p[SM_PART_DCAP_QUOTE], &n) != SM_OK) {
-        return; /* the verifier says what is wrong with it */
+    if (needs_of(trust, p[SM_PART_DCAP_QUOTE], &n) != SM_OK) {
+        return;
     }
     tcb_name(n.is_tdx, n.pck.fmspc, n.pck.pceid, tcb);
     qe[0] = tcb[0];
@@ -290,4 +312,18 @@ void sm_collateral_fill(const struct sm_rules *rules, const struct sm_trust *tru
                  p[SM_PART_DCAP_TCB_CHAIN].n == 0 ? &p[SM_PART_DCAP_TCB_CHAIN] : NULL);
     (void)prefer(rules, now, SM_DOC_CRL, n.root_key, &p[SM_PART_DCAP_ROOT_CRL], NULL);
     (void)prefer(rules, now, SM_DOC_CRL, n.ca_key, &p[SM_PART_DCAP_PCK_CRL], NULL);
+}
+
+/* What cannot be read is left: the verifier says what is wrong with it. */
+void sm_collateral_fill(const struct sm_rules *rules, const struct sm_trust *trust,
+                        struct sm_wall now, struct sm_envelope *e)
+{
+    uint8_t ark[32];
+    struct sm_view *p = e->part;
+    if (p[SM_PART_DCAP_QUOTE].n > 0) {
+        fill_intel(rules, trust, now, p);
+    }
+    if (p[SM_PART_SNP_CHAIN].n > 0 && ark_key(trust, p[SM_PART_SNP_CHAIN], ark) == SM_OK) {
+        (void)prefer(rules, now, SM_DOC_CRL, ark, &p[SM_PART_SNP_CRL], NULL);
+    }
 }

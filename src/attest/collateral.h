@@ -41,7 +41,7 @@ enum sm_err sm_collateral_write(struct sm_view bytes, struct sm_view chain,
 enum sm_err sm_collateral_read(struct sm_view doc, struct sm_view *bytes,
                                struct sm_view *chain) SM_MUST;
 
-/* Before a quote of Intel's is verified: put the documents of `rules` that are about its
+/* Before evidence is verified: put the documents of `rules` that are about its
  * platform where the envelope has none, or an older one.  So a node needs to staple nothing
  * that its verifiers have, and gains nothing by stapling what is out of date.  The views that
  * come from rules live until its next offer.  Believes nothing: the verifier checks all. */

@@ -18,7 +18,7 @@ static const struct {
     uint32_t max;
 } parts[SM_PARTS] = {
     [SM_PART_DEV] = {"dev", MEDIA_TYPE_BASE "dev-evidence", IS_EVIDENCE, KIB},
-    [SM_PART_EPOCH] = {"epoch", MEDIA_TYPE_BASE "epoch", IS_EVIDENCE, KIB},
+    [SM_PART_EPOCH] = {"epoch", MEDIA_TYPE_BASE "epoch", IS_EVIDENCE, 2560},
     [SM_PART_SNP_REPORT] = {"snp-report", MEDIA_TYPE_BASE "snp-report", IS_EVIDENCE, 1184},
     [SM_PART_SNP_VEK] = {"snp-vek", MEDIA_TYPE_BASE "snp-vek", IS_ENDORSEMENT, 4 * KIB},
     [SM_PART_SNP_CHAIN] = {"snp-chain", MEDIA_TYPE_BASE "snp-chain", IS_ENDORSEMENT, 8 * KIB},

@@ -4,6 +4,7 @@
 #include "attest/collateral.h"
 #include "attest/dev.h"
 #include "attest/endorse.h"
+#include "attest/epoch.h"
 #include "attest/hardware.h"
 #include "attest/policy.h"
 #include "crypto/hash.h"
@@ -86,13 +87,16 @@ static enum sm_err check_shown(const struct sm_attester *who, const struct sm_cl
     return SM_OK;
 }
 
-static enum sm_err verify_hardware(const struct sm_anchor *a, struct sm_wall now,
-                                   const struct sm_attester *who, const struct sm_envelope *e,
-                                   struct sm_claims *out, struct sm_reasons *why)
+/* The platform's own parts first; then, if it signed an epoch, that and the session. */
+static enum sm_err verify_hardware(const struct sm_suite *suite, const struct sm_anchor *a,
+                                   struct sm_wall now, const struct sm_attester *who,
+                                   const struct sm_envelope *e, struct sm_claims *out,
+                                   struct sm_reasons *why)
 {
     struct sm_trust pinned;
     struct sm_claims claims;
     struct sm_envelope all = *e;
+    all.part[SM_PART_EPOCH] = (struct sm_view){0};
     sm_trust_pinned(&pinned);
     const struct sm_trust *trust = a->trust != NULL ? a->trust : &pinned;
     if (a->rules != NULL) {
@@ -100,6 +104,10 @@ static enum sm_err verify_hardware(const struct sm_anchor *a, struct sm_wall now
     }
     SM_TRY(sm_hw_evidence_verify(trust, now, who->platform, &all, &claims, why));
     SM_TRY(check_shown(who, &claims, why));
+    if (e->part[SM_PART_EPOCH].n > 0) {
+        SM_TRY(
+            sm_epoch_verify(suite, now, who->sign_key, e->part[SM_PART_EPOCH], &claims, why));
+    }
     *out = claims;
     return SM_OK;
 }
@@ -119,7 +127,7 @@ enum sm_err sm_evidence_verify(const struct sm_suite *suite, const struct sm_anc
     }
     return who->platform == SM_PLATFORM_SOFTWARE
                ? verify_software(suite, who, &envelope, out, why)
-               : verify_hardware(a, now, who, &envelope, out, why);
+               : verify_hardware(suite, a, now, who, &envelope, out, why);
 }
 
 /* -- appraising -------------------------------------------------------------------------- */
@@ -191,6 +199,10 @@ static void appraise_hardware(struct sm_wall now, const struct sm_attester *who,
     p.measurements = (struct sm_values){.v = &measurement, .n = 1};
     p.needs_crl = c->platform == SM_PLATFORM_SNP || c->platform == SM_PLATFORM_SNP_VTPM;
     (void)!sm_hw_appraise(&p, c, report_data, now, why); /* the caller counts reasons */
+    if (c->is_epoch_bound) {
+        sm_reasons_add(why, SM_REASON_BINDING, "bound", "epoch",
+                       "session: no manifest allows more");
+    }
 }
 
 static void appraise_software(const struct sm_anchor *a, struct sm_wall now,

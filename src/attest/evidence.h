@@ -105,8 +105,10 @@ struct sm_claims {
     bool is_debug;
     bool is_migratable;
     bool is_hw_rooted;
-    bool is_epoch_bound; /* the hardware signed a key, and that key this session */
-    bool has_issued_at;  /* some platforms have no clock: binding is their freshness */
+    /* The hardware signed a key, and that key this session (attest/epoch.h); when. */
+    bool is_epoch_bound;
+    struct sm_wall epoch_from, epoch_until;
+    bool has_issued_at; /* some platforms have no clock: binding is their freshness */
     struct sm_wall issued_at;
     bool has_crl; /* the maker's revocation list was there and says nothing against it */
     struct sm_wall not_after; /* the earliest end of what it was checked against; 0: none */

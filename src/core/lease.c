@@ -326,6 +326,35 @@ static enum sm_err judge(struct sm_lease *l, struct sm_mono now, struct sm_wall 
     return SM_OK;
 }
 
+/* Only the manifest may allow that the hardware signs a key and not the session. */
+static bool may_bind_epoch(const struct sm_lease *l, const struct sm_claims *c)
+{
+    const struct sm_rules *rules = l->anchor->rules;
+    return rules != NULL && sm_rules_binding(rules) == SM_BINDING_EPOCH &&
+           c->epoch_until.s - c->epoch_from.s <= sm_rules_epoch_max_s(rules);
+}
+
+/* The first proof goes by the clock; each later one was signed by the hardware after something
+ * that we made: this challenge, or the one before. */
+static enum sm_err check_epoch(struct sm_lease *l, const struct sm_claims *c,
+                               struct sm_view evidence, const uint8_t beacon[static SM_BEACON],
+                               char why[static SM_LEASE_WHY])
+{
+    struct sm_reasons reasons = {0};
+    if (c->is_epoch_bound && !may_bind_epoch(l, c)) {
+        sm_reasons_add(&reasons, SM_REASON_BINDING, "bound", "epoch",
+                       "session, by the manifest");
+        return refuse(l, SM_E_REFUSED, c->platform, &reasons, why);
+    }
+    if (c->is_epoch_bound && l->seq > 0 && !sm_epoch_has_beacon(evidence, beacon) &&
+        !sm_epoch_has_beacon(evidence, l->beacon)) {
+        sm_reasons_add(&reasons, SM_REASON_BINDING, "beacon", "none of ours",
+                       "one that we made since the last proof");
+        return refuse(l, SM_E_REPLAY, c->platform, &reasons, why);
+    }
+    return SM_OK;
+}
+
 /* By the rules, which have their own word on what the claims' end means; or, where there are
  * none, by the anchor. */
 static enum sm_err check_evidence(struct sm_lease *l, struct sm_mono now, struct sm_wall wall,
@@ -336,7 +365,7 @@ static enum sm_err check_evidence(struct sm_lease *l, struct sm_mono now, struct
     struct sm_binding b = binding_of(l, false);
     struct sm_reasons reasons;
     struct sm_attester who = sm_attester_of(rec);
-    uint8_t rd[SM_REPORT_DATA];
+    uint8_t rd[SM_REPORT_DATA], beacon[SM_BEACON];
     b.lease_seq = l->seq + 1;
     if (l->is_asked) {
         b.challenge = sm_view_of(l->challenge, sizeof l->challenge);
@@ -350,12 +379,20 @@ static enum sm_err check_evidence(struct sm_lease *l, struct sm_mono now, struct
         return refuse(l, SM_E_REFUSED, rec->platform, &reasons, why);
     }
     sm_binding_report_data(&b, rd);
+    sm_beacon_make(&b, beacon);
+    SM_TRY(check_epoch(l, claims, evidence, beacon, why));
+    *not_after = claims->epoch_until; /* 0 where there is none */
     if (l->anchor->rules != NULL) {
-        return judge(l, now, wall, rec, claims, rd, why);
+        SM_TRY(judge(l, now, wall, rec, claims, rd, why));
+    } else {
+        e = sm_appraise(l->anchor, wall, &who, claims, rd, &reasons);
+        if (e != SM_OK) {
+            return refuse(l, e, rec->platform, &reasons, why);
+        }
+        *not_after = claims->not_after;
     }
-    e = sm_appraise(l->anchor, wall, &who, claims, rd, &reasons);
-    *not_after = claims->not_after;
-    return e == SM_OK ? SM_OK : refuse(l, e, rec->platform, &reasons, why);
+    memcpy(l->beacon, beacon, sizeof l->beacon);
+    return SM_OK;
 }
 
 enum sm_err sm_lease_judge(struct sm_lease *l, struct sm_mono now, struct sm_wall wall,
@@ -365,6 +402,12 @@ enum sm_err sm_lease_judge(struct sm_lease *l, struct sm_mono now, struct sm_wal
     l->judge_at = SM_NEVER;
     if (l->anchor->rules == NULL) {
         return SM_OK;
+    }
+    if (l->claims.is_epoch_bound && !may_bind_epoch(l, &l->claims)) {
+        struct sm_reasons reasons = {0};
+        sm_reasons_add(&reasons, SM_REASON_BINDING, "bound", "epoch",
+                       "session, by the new manifest");
+        return refuse(l, SM_E_REFUSED, l->claims.platform, &reasons, why);
     }
     SM_TRY(judge(l, now, wall, &l->peer, &l->claims, NULL, why));
     l->proof_end = sm_earlier(l->proof_end, sm_after(l->proven_at, max_of(l)));

@@ -28,6 +28,7 @@
  * Source:  doc/wire.md, section 4; doc/attestation.md.
  */
 #include "attest/anchor.h"
+#include "attest/epoch.h"
 #include "attest/rules.h"
 #include "base/time.h"
 #include "crypto/rng.h"
@@ -62,7 +63,8 @@ struct sm_lease {
     uint64_t seq;               /* of the proof that holds; 0: none yet */
     bool is_asked;
     uint8_t challenge[SM_CHALLENGE_BYTES];
-    uint64_t floor; /* the peer's record was this new when we asked */
+    uint8_t beacon[SM_BEACON]; /* of the binding of seq */
+    uint64_t floor;            /* the peer's record was this new when we asked */
     struct sm_mono proven_at, proof_end, record_end, ask_at;
     uint32_t jitter;         /* in thousandths of a lease */
     struct sm_claims claims; /* of the proof that holds */

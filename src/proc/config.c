@@ -45,6 +45,8 @@ static const struct word platforms[] = {{"software", SM_PLATFORM_SOFTWARE},
                                         {"tdx", SM_PLATFORM_TDX},
                                         {"tpm", SM_PLATFORM_TPM},
                                         {0}};
+static const struct word bindings[] = {
+    {"session", SM_BIND_SESSION}, {"epoch", SM_BIND_EPOCH}, {0}};
 static const struct word levels[] = {{"error", SM_LOG_ERROR},   {"warn", SM_LOG_WARN},
                                      {"notice", SM_LOG_NOTICE}, {"info", SM_LOG_INFO},
                                      {"debug", SM_LOG_DEBUG},   {0}};
@@ -69,6 +71,8 @@ static const struct key keys[] = {
      "some of gateway, store, see"},
     {"platform", "kind", KIND_WORD, false, FIELD(platform.kind), 0, 0, platforms,
      "software, snp, tdx or tpm"},
+    {"platform", "binding", KIND_WORD, false, FIELD(platform.binding), 0, 0, bindings,
+     "session or epoch"},
     {"platform", "device", KIND_TEXT, false, FIELD(platform.device), 0, 0, NULL,
      "auto, or what this kind of platform reads"},
     {"listen", "tcp", KIND_TCP, false, FIELD(listen.tcp), 0, 0, NULL,

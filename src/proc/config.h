@@ -4,14 +4,12 @@
  *
  *     [node]       name, environment = dev|prod, mesh, owner   -- these four are required
  *                  home, area, roles = gateway, store, see
- *     [platform]   kind = software|snp|tdx|tpm, device = auto | what the kind reads
- *     [listen]     tcp = ADDR:PORT (up to 4), control = PATH
- *     [peer NAME]  address = ADDR:PORT                         -- whom to dial
- *     [root NAME]  key = base32                                -- who may endorse nodes; >= 1
- *     [store]      dir, quota
- *     [see]        slots, memory, cpu, cache                   -- each SEE's limits
- *     [limits]     tunnels, clients, sessions, queue
- *     [log]        level = error|warn|notice|info|debug
+ *     [platform]   kind = software|snp|tdx|tpm, binding = session|epoch, device = auto | what
+ * the kind reads [listen]     tcp = ADDR:PORT (up to 4), control = PATH [peer NAME]  address =
+ * ADDR:PORT                         -- whom to dial [root NAME]  key = base32 -- who may
+ * endorse nodes; >= 1 [store]      dir, quota [see]        slots, memory, cpu, cache -- each
+ * SEE's limits [limits]     tunnels, clients, sessions, queue [log]        level =
+ * error|warn|notice|info|debug
  *
  * Units are required (30s, 64MiB); unknown keys are refused with line, column and the nearest
  * name.  What sm_config_print() writes parses to the same struct and prints the same again.
@@ -35,6 +33,10 @@
 
 enum sm_log_level { SM_LOG_ERROR, SM_LOG_WARN, SM_LOG_NOTICE, SM_LOG_INFO, SM_LOG_DEBUG };
 
+/* What the hardware signs: each session, or a key every few minutes (attest/epoch.h), which
+ * peers take only when their manifest says so. */
+enum sm_config_binding { SM_BIND_SESSION, SM_BIND_EPOCH };
+
 struct sm_config_peer {
     char name[SM_CONFIG_NAME];
     struct sm_inet address;
@@ -56,6 +58,7 @@ struct sm_config {
     } node;
     struct {
         uint32_t kind; /* enum sm_platform: what makes the evidence; nothing stands in for it */
+        uint32_t binding;              /* enum sm_config_binding */
         char device[SM_CONFIG_DEVICE]; /* "auto"; else a path, or a TPM's TCTI */
     } platform;
     struct {

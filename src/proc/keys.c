@@ -13,6 +13,7 @@
 #include "os/random.h"
 #include "os/secretmem.h"
 #include "proc/child_common.h"
+#include "proc/epoch_keeper.h"
 #include "proc/identity.h"
 #include "proc/provider.h"
 #include "wire/frame.h"
@@ -37,6 +38,7 @@ struct keys {
     char dir[SM_PATH]; /* HOME/keys */
     struct sm_provider_env env;
     struct sm_evidence_provider provider;
+    struct sm_epoch_keeper epoch; /* [platform] binding = epoch */
     uint64_t endpoint_seq;
     struct sm_rules *rules; /* to know a document that may be kept */
 };
@@ -132,12 +134,11 @@ static enum sm_err sign_record(const struct keys *k, struct sm_view record, stru
 
 /* -- evidence ---------------------------------------------------------------------------- */
 
-/* The only place that decides what the platform signs. */
-static enum sm_err collect(struct keys *k, const struct sm_binding *b, struct sm_wr *w)
+/* The only two places that decide what the platform signs: here, and for an epoch below. */
+static enum sm_err ask_platform(struct keys *k, const uint8_t rd[static SM_REPORT_DATA],
+                                struct sm_wr *w)
 {
-    uint8_t rd[SM_REPORT_DATA];
     char why[SM_PROVIDER_WHY];
-    sm_binding_report_data(b, rd);
     enum sm_err e = sm_evidence_provider_collect(&k->provider, rd, w, why);
     if (e == SM_OK && why[0] != '\0') {
         sm_child_log(k->self, SM_LOG_WARN, "evidence", "platform=%s what=\"%s\"",
@@ -148,6 +149,22 @@ static enum sm_err collect(struct keys *k, const struct sm_binding *b, struct sm
                      k->provider.kind->name, why);
     }
     return e;
+}
+
+static enum sm_err collect_epoch(void *ctx, const uint8_t rd[static SM_REPORT_DATA],
+                                 struct sm_wr *w)
+{
+    return ask_platform(ctx, rd, w);
+}
+
+static enum sm_err collect(struct keys *k, const struct sm_binding *b, struct sm_wr *w)
+{
+    uint8_t rd[SM_REPORT_DATA];
+    if (sm_self_config(k->self)->platform.binding == SM_BIND_EPOCH) {
+        return sm_epoch_keeper_sign(&k->epoch, sm_clock_mono(), sm_clock_wall(), b, w);
+    }
+    sm_binding_report_data(b, rd);
+    return ask_platform(k, rd, w);
 }
 
 /* -- questions --------------------------------------------------------------------------- */
@@ -363,12 +380,21 @@ static enum sm_err start_provider(struct keys *k)
                                       .node = k->id.key,
                                       .measurement = k->id.measurement,
                                       .boot_id = k->id.boot_id};
+    if (c->platform.binding == SM_BIND_EPOCH && k->id.platform == SM_PLATFORM_SOFTWARE) {
+        sm_child_log(k->self, SM_LOG_ERROR, "no-platform",
+                     "why=\"[platform] binding = epoch is for hardware\"");
+        return SM_E_CONFIG;
+    }
     enum sm_err e = sm_evidence_provider_start(k->id.platform, &k->env, &k->provider, why);
     if (e != SM_OK) {
         sm_child_log(k->self, SM_LOG_ERROR, "no-platform", "platform=%s why=\"%s\"",
                      sm_platform_name(k->id.platform), why);
         return e;
     }
+    k->epoch = (struct sm_epoch_keeper){
+        .suite = k->suite, .node = k->id.key, .collect = collect_epoch, .ctx = k};
+    memcpy(k->epoch.boot_id, k->id.boot_id, sizeof k->epoch.boot_id);
+    sm_epoch_keeper_init(&k->epoch);
     return look_at_own_evidence(k);
 }
 
@@ -400,6 +426,7 @@ static enum sm_err on_start(void *ctx, struct sm_self *self)
 static void on_stop(void *ctx)
 {
     struct keys *k = ctx;
+    sm_epoch_keeper_done(&k->epoch);
     sm_evidence_provider_stop(&k->provider);
     sm_rules_free(k->rules);
     sm_identity_done(&k->id);
