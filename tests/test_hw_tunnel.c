@@ -5,6 +5,7 @@
 
 #ifdef SM_DEV_ROOT
 #define SNP_KIT_NOW 1700000000u
+#include "attest/cache.h"
 #include "attest/collateral.h"
 #include "attest/endorse.h"
 #include "attest/enrol.h"
@@ -678,6 +679,89 @@ static void evidence_for_enrolment_and_for_tunnels_are_apart(void)
     free(x);
 }
 
+/* -- caches ----------------------------------------------------------------------------------
+ */
+
+static enum sm_err verify_at(const struct pair *p, struct sm_wall now, struct sm_view evidence,
+                             struct sm_claims *out, struct sm_reasons *why)
+{
+    struct sm_node_record rec;
+    T_OK(sm_node_record_verify(p->m.suite, &p->m.anchor, RIG_WALL, p->a.node.record, &rec));
+    struct sm_attester who = sm_attester_of(&rec);
+    return sm_evidence_verify(p->m.suite, &p->m.anchor, now, &who, evidence, out, why);
+}
+
+static struct sm_view shown(struct machine *m, uint8_t fill, uint8_t *room)
+{
+    uint8_t rd[SM_REPORT_DATA];
+    struct sm_wr w = sm_wr_init(room, SM_EVIDENCE_MAX);
+    memset(rd, fill, sizeof rd);
+    show(m, rd, &w);
+    return sm_view_of(room, w.n);
+}
+
+/* What was verified is remembered until it ends, under its very bytes; and not the session. */
+static void a_cache_answers_as_the_verifier_would(void)
+{
+    static uint8_t one[SM_EVIDENCE_MAX], two[SM_EVIDENCE_MAX];
+    static const struct flaws soon = {.ends_s = 600};
+    struct pair *p = pair_make();
+    struct sm_claims a, b;
+    struct sm_reasons why;
+    chip_crl(chip_keys.ark, "ARK-Milan", 99, &soon, &p->a.chip.d_crl);
+    p->m.anchor.cache = sm_attest_cache_new();
+    T_TRUE(p->m.anchor.cache != NULL);
+    struct sm_view first = shown(&p->a, 1, one), second = shown(&p->a, 2, two);
+    T_OK(verify_at(p, RIG_WALL, first, &a, &why));
+    T_OK(verify_at(p, RIG_WALL, first, &b, &why));
+    T_MEM(&a, sizeof a, &b, sizeof b);
+    struct sm_cache_stats s = sm_attest_cache_stats(p->m.anchor.cache);
+    T_EQ(s.claim_hits, 1);
+    T_OK(verify_at(p, RIG_WALL, second, &b, &why));
+    s = sm_attest_cache_stats(p->m.anchor.cache);
+    T_EQ(s.claim_hits, 1);
+    T_EQ(s.chain_hits, 1); /* another report by the same chip */
+    T_EQ(b.report_data[0], 2);
+
+    /* Past its end, and before it was verified. */
+    struct sm_wall late = {RIG_WALL.s + 601}, early = {RIG_WALL.s - 3 * 31536000u};
+    T_TRUE(verify_at(p, late, first, &b, &why) != SM_OK);
+    T_TRUE(verify_at(p, early, first, &b, &why) != SM_OK);
+    /* Every changed byte of what was remembered is other bytes. */
+    for (size_t i = 0; i < first.n; i += 41) {
+        one[i] ^= 1;
+        T_TRUE(verify_at(p, RIG_WALL, first, &b, &why) != SM_OK);
+        one[i] ^= 1;
+    }
+    /* Other roots, other answers. */
+    p->trust.root[SM_ROOT_AMD_MILAN] = der_view(&p->a.chip.d_ask);
+    T_TRUE(verify_at(p, RIG_WALL, first, &b, &why) != SM_OK);
+    sm_attest_cache_free(p->m.anchor.cache);
+    pair_free(p);
+}
+
+static void a_cache_forgets_the_least_used_and_never_grows(void)
+{
+    struct sm_attest_cache *c = sm_attest_cache_new();
+    struct sm_wall end, to = {RIG_WALL.s + 10};
+    uint8_t key[32] = {0};
+    T_TRUE(c != NULL);
+    for (uint32_t i = 0; i < 4 * SM_CACHE_CHAINS; i++) {
+        sm_put_le32(key, i);
+        sm_cache_chain_add(c, key, RIG_WALL, to);
+        memset(key, 0, sizeof key);
+        T_TRUE(sm_cache_chain(c, key, RIG_WALL, &end)); /* in use all the time */
+    }
+    unsigned kept = 0;
+    for (uint32_t i = 0; i < 4 * SM_CACHE_CHAINS; i++) {
+        sm_put_le32(key, i);
+        kept += sm_cache_chain(c, key, RIG_WALL, &end);
+    }
+    T_EQ(kept, SM_CACHE_CHAINS);
+    sm_attest_cache_free(c);
+    T_TRUE(!sm_cache_chain(NULL, key, RIG_WALL, &end));
+}
+
 /* -- over time -------------------------------------------------------------------------------
  */
 
@@ -1018,6 +1102,8 @@ int main(int argc, char **argv)
         T_CASE(a_request_of_another_mesh_nonce_key_or_program_is_not_endorsed),
         T_CASE(no_changed_byte_of_a_request_is_endorsed),
         T_CASE(evidence_for_enrolment_and_for_tunnels_are_apart),
+        T_CASE(a_cache_answers_as_the_verifier_would),
+        T_CASE(a_cache_forgets_the_least_used_and_never_grows),
         T_CASE(a_peer_that_became_worse_loses_its_tunnel),
         T_CASE(a_lease_ends_with_what_the_evidence_was_checked_against),
     };

@@ -24,6 +24,7 @@
 #include "wire/record.h"
 
 struct sm_reasons;
+struct sm_attest_cache;
 struct sm_rules;
 struct sm_suite;
 struct sm_known_sigs;
@@ -54,7 +55,8 @@ struct sm_anchor {
     /* Where the signatures under endorsements and records that have held are remembered, so
      * that a record seen before costs a hash; NULL: nowhere.  Outlives the anchor's users. */
     struct sm_known_sigs *known;
-    const struct sm_rules *rules; /* who is revoked (attest/rules.h); NULL: nobody is */
+    struct sm_attest_cache *cache; /* the same for hardware's evidence (attest/cache.h) */
+    const struct sm_rules *rules;  /* who is revoked (attest/rules.h); NULL: nobody is */
 };
 
 /* Derive mesh id and network, and set the environment's grades: both take the hardware

@@ -98,7 +98,8 @@ static enum sm_err pck_chain_check(const struct sm_chain *chain, const struct cr
                                    struct sm_wall *not_after, struct sm_reasons *why)
 {
     const struct sm_crl *lists[] = {crls->root, crls->pck};
-    struct sm_chain_rules rules = {.is_strict = true, .skew_s = SKEW_S, .needs_crl = 3};
+    struct sm_chain_rules rules = {
+        .is_strict = true, .skew_s = SKEW_S, .needs_crl = 3, .cache = trust->cache};
     SM_TRY(chain_name(why, "pck chain",
                       chain->n == 3 && subject_is(chain->c[0], "Intel SGX PCK Certificate") &&
                           (subject_is(chain->c[1], "Intel SGX PCK Platform CA") ||
@@ -114,7 +115,8 @@ static enum sm_err tcb_chain_check(const struct sm_chain *chain, const struct cr
                                    struct sm_wall *not_after, struct sm_reasons *why)
 {
     const struct sm_crl *lists[] = {crls->root};
-    struct sm_chain_rules rules = {.is_strict = true, .skew_s = SKEW_S, .needs_crl = 1};
+    struct sm_chain_rules rules = {
+        .is_strict = true, .skew_s = SKEW_S, .needs_crl = 1, .cache = trust->cache};
     SM_TRY(chain_name(why, "tcb signing chain",
                       chain->n == 2 && subject_is(chain->c[0], "Intel SGX TCB Signing"),
                       "TCB signing, root"));

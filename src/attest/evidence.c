@@ -93,16 +93,19 @@ static enum sm_err verify_hardware(const struct sm_suite *suite, const struct sm
                                    const struct sm_envelope *e, struct sm_claims *out,
                                    struct sm_reasons *why)
 {
-    struct sm_trust pinned;
+    struct sm_trust trust;
     struct sm_claims claims;
     struct sm_envelope all = *e;
     all.part[SM_PART_EPOCH] = (struct sm_view){0};
-    sm_trust_pinned(&pinned);
-    const struct sm_trust *trust = a->trust != NULL ? a->trust : &pinned;
-    if (a->rules != NULL) {
-        sm_collateral_fill(a->rules, trust, now, &all);
+    sm_trust_pinned(&trust);
+    if (a->trust != NULL) {
+        trust = *a->trust;
     }
-    SM_TRY(sm_hw_evidence_verify(trust, now, who->platform, &all, &claims, why));
+    trust.cache = a->cache;
+    if (a->rules != NULL) {
+        sm_collateral_fill(a->rules, &trust, now, &all);
+    }
+    SM_TRY(sm_hw_evidence_verify(&trust, now, who->platform, &all, &claims, why));
     SM_TRY(check_shown(who, &claims, why));
     if (e->part[SM_PART_EPOCH].n > 0) {
         SM_TRY(

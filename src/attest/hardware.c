@@ -2,10 +2,12 @@
 #include "attest/hardware.h"
 
 #include "attest/azure.h"
+#include "attest/cache.h"
 #include "attest/dcap.h"
 #include "attest/nitro.h"
 #include "attest/snp.h"
 #include "attest/x509.h"
+#include "crypto/hash.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -254,6 +256,54 @@ static enum sm_err check_parts(const struct form *f, uint32_t mask, struct sm_re
     return SM_OK;
 }
 
+static enum sm_err form_verify(const struct form *f, const struct question *q,
+                               struct sm_claims *out, struct sm_reasons *why)
+{
+    SM_TRY(check_parts(f, sm_envelope_mask(q->e), why));
+    SM_TRY(f->verify(q, out, why));
+    if (out->platform != f->platform) {
+        sm_reasons_add(why, SM_REASON_PLATFORM, "platform", sm_platform_name(out->platform),
+                       sm_platform_name(f->platform));
+        return SM_E_REFUSED;
+    }
+    return SM_OK;
+}
+
+/* SHA-256 over everything that claims depend on, but the time. */
+static void claims_key(const struct question *q, uint8_t platform, uint8_t out[static 32])
+{
+    struct sm_hash h;
+    uint8_t n[8];
+    sm_hash_init(&h, SM_SHA256);
+    sm_hash_add(&h, sm_view_of(&platform, 1));
+    for (size_t i = 0; i < SM_ROOTS + q->trust->n_tpm + SM_PARTS; i++) {
+        struct sm_view v = i < SM_ROOTS ? q->trust->root[i]
+                           : i < SM_ROOTS + q->trust->n_tpm
+                               ? q->trust->tpm[i - SM_ROOTS]
+                               : q->e->part[i - SM_ROOTS - q->trust->n_tpm];
+        sm_put_le64(n, v.n);
+        sm_hash_add(&h, sm_view_of(n, sizeof n));
+        sm_hash_add(&h, v);
+    }
+    sm_hash_end(&h, out);
+}
+
+static enum sm_err cached_verify(const struct form *f, const struct question *q,
+                                 struct sm_claims *out, struct sm_reasons *why)
+{
+    uint8_t key[32];
+    if (q->trust->cache == NULL) {
+        return form_verify(f, q, out, why);
+    }
+    claims_key(q, f->platform, key);
+    if (sm_cache_claims(q->trust->cache, key, q->now, out)) {
+        return SM_OK;
+    }
+    SM_TRY(form_verify(f, q, out, why));
+    sm_cache_claims_add(q->trust->cache, key, q->now, out);
+    return SM_OK;
+}
+
 enum sm_err sm_hw_evidence_verify(const struct sm_trust *trust, struct sm_wall now,
                                   uint8_t platform, const struct sm_envelope *e,
                                   struct sm_claims *out, struct sm_reasons *why)
@@ -261,19 +311,11 @@ enum sm_err sm_hw_evidence_verify(const struct sm_trust *trust, struct sm_wall n
     const struct question q = {trust, now, e};
     struct sm_claims claims;
     for (size_t i = 0; i < SM_COUNT(forms); i++) {
-        const struct form *f = &forms[i];
-        if (f->platform != platform) {
-            continue;
+        if (forms[i].platform == platform) {
+            SM_TRY(cached_verify(&forms[i], &q, &claims, why));
+            *out = claims;
+            return SM_OK;
         }
-        SM_TRY(check_parts(f, sm_envelope_mask(e), why));
-        SM_TRY(f->verify(&q, &claims, why));
-        if (claims.platform != platform) {
-            sm_reasons_add(why, SM_REASON_PLATFORM, "platform",
-                           sm_platform_name(claims.platform), sm_platform_name(platform));
-            return SM_E_REFUSED;
-        }
-        *out = claims;
-        return SM_OK;
     }
     sm_reasons_add(why, SM_REASON_PLATFORM, "platform", sm_platform_name(platform),
                    "one this build can verify");

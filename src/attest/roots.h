@@ -31,10 +31,13 @@ const struct sm_root_pin *sm_root_pin(enum sm_root root);
 
 #define SM_TRUST_TPM_MAX 8u /* a cloud has one or two, a fleet a few makers of TPMs */
 
+struct sm_attest_cache;
+
 struct sm_trust {
     struct sm_view root[SM_ROOTS]; /* DER or PEM; empty: nothing of that maker is believed */
     struct sm_view tpm[SM_TRUST_TPM_MAX]; /* DER or PEM; roots of AK and EK certificates */
     size_t n_tpm;
+    struct sm_attest_cache *cache; /* of what was verified (attest/cache.h); NULL: none */
 };
 
 /* The pinned roots, and no TPM. */

@@ -440,7 +440,8 @@ static enum sm_err check_chain(const struct staple *s, const struct vek *v,
     static const enum sm_root roots[SM_SNP_PRODUCTS] = {SM_ROOT_AMD_MILAN, SM_ROOT_AMD_GENOA,
                                                         SM_ROOT_AMD_TURIN};
     const struct sm_crl *crls[1] = {s->crl};
-    struct sm_chain_rules rules = {.is_pss = true, .skew_s = SM_RECORD_SKEW_S};
+    struct sm_chain_rules rules = {
+        .is_pss = true, .skew_s = SM_RECORD_SKEW_S, .cache = trust->cache};
     if (s->chain.n < 2 || s->chain.n > 3) {
         sm_reasons_add_u64(why, SM_REASON_CHAIN, "certificates", s->chain.n, "2 or", 3);
         return SM_E_CRYPTO;

@@ -37,6 +37,8 @@ struct sm_pub {
     EVP_PKEY *k;
 };
 
+#define CRLS_MAX 4u /* of one chain, to be remembered */
+
 /* -- PEM --------------------------------------------------------------------------------- */
 
 static bool is_pem(struct sm_view v)
@@ -251,6 +253,13 @@ enum sm_err sm_cert_subject_cn(const struct sm_cert *c, char out[static SM_CN_MA
 enum sm_err sm_cert_issuer_cn(const struct sm_cert *c, char out[static SM_CN_MAX])
 {
     return common_name(X509_get_issuer_name(c->x), out);
+}
+
+static void crl_sha256(const struct sm_crl *l, uint8_t out[static 32])
+{
+    unsigned n = 32;
+    int is_done = X509_CRL_digest(l->l, EVP_sha256(), out, &n);
+    assert(is_done == 1 && n == 32);
 }
 
 void sm_cert_sha256(const struct sm_cert *c, uint8_t out[static 32])
@@ -648,10 +657,37 @@ static void path_make(const struct sm_chain *chain, const struct sm_cert *root,
     out->x[out->n++] = root->x;
 }
 
-enum sm_err sm_chain_verify(const struct sm_chain *chain, struct sm_view root,
-                            const struct sm_crl *const *crls, size_t n_crls,
-                            const struct sm_chain_rules *rules, struct sm_wall now,
-                            struct sm_wall *not_after, struct sm_reasons *why)
+/* SHA-256 over everything that the answer depends on, but the time. */
+static void chain_key(const struct sm_chain *chain, struct sm_view root,
+                      const struct sm_crl *const *crls, size_t n_crls,
+                      const struct sm_chain_rules *rules, uint8_t out[static 32])
+{
+    uint8_t buf[24 + (SM_CHAIN_MAX + CRLS_MAX + 1) * 32], hash[32];
+    struct sm_wr w = sm_wr_init(buf, sizeof buf);
+    sm_wr_u8(&w, rules->is_strict);
+    sm_wr_u8(&w, rules->is_pss);
+    sm_wr_u32(&w, rules->skew_s);
+    sm_wr_u32(&w, rules->needs_crl);
+    sm_wr_u32(&w, (uint32_t)chain->n);
+    sm_wr_u32(&w, (uint32_t)n_crls);
+    sm_digest(SM_DIGEST_SHA256, root, hash);
+    sm_wr_bytes(&w, hash, sizeof hash);
+    for (size_t i = 0; i < chain->n; i++) {
+        sm_cert_sha256(chain->c[i], hash);
+        sm_wr_bytes(&w, hash, sizeof hash);
+    }
+    for (size_t i = 0; i < n_crls; i++) {
+        crl_sha256(crls[i], hash);
+        sm_wr_bytes(&w, hash, sizeof hash);
+    }
+    assert(!w.full);
+    sm_digest(SM_DIGEST_SHA256, sm_view_of(buf, w.n), out);
+}
+
+static enum sm_err chain_verify(const struct sm_chain *chain, struct sm_view root,
+                                const struct sm_crl *const *crls, size_t n_crls,
+                                const struct sm_chain_rules *rules, struct sm_wall now,
+                                struct sm_wall *not_after, struct sm_reasons *why)
 {
     /* A private list, so that a full one of the caller's cannot hide a failure. */
     struct sm_reasons own = {0};
@@ -677,6 +713,24 @@ enum sm_err sm_chain_verify(const struct sm_chain *chain, struct sm_view root,
         return error_of(&own);
     }
     *not_after = end;
+    return SM_OK;
+}
+
+enum sm_err sm_chain_verify(const struct sm_chain *chain, struct sm_view root,
+                            const struct sm_crl *const *crls, size_t n_crls,
+                            const struct sm_chain_rules *rules, struct sm_wall now,
+                            struct sm_wall *not_after, struct sm_reasons *why)
+{
+    uint8_t key[32];
+    if (rules->cache == NULL || n_crls > CRLS_MAX) {
+        return chain_verify(chain, root, crls, n_crls, rules, now, not_after, why);
+    }
+    chain_key(chain, root, crls, n_crls, rules, key);
+    if (sm_cache_chain(rules->cache, key, now, not_after)) {
+        return SM_OK;
+    }
+    SM_TRY(chain_verify(chain, root, crls, n_crls, rules, now, not_after, why));
+    sm_cache_chain_add(rules->cache, key, now, *not_after);
     return SM_OK;
 }
 

@@ -13,6 +13,7 @@
  * Threads: objects are read-only once made.
  * Source:  RFC 5280; doc/attestation.md.
  */
+#include "attest/cache.h"
 #include "attest/evidence.h"
 
 #define SM_CERT_MAX  16384u /* bytes; of hardware makers 1,700; with a quote inside 10,000 */
@@ -78,6 +79,7 @@ struct sm_chain_rules {
     bool is_pss;        /* every signature is RSA-PSS, SHA-384, MGF1 with SHA-384, salt 48 */
     unsigned skew_s;    /* by how much notBefore and lastUpdate may lie ahead */
     unsigned needs_crl; /* bit i: chain->c[i] must be covered by a list */
+    struct sm_attest_cache *cache; /* of chains that were good (attest/cache.h); NULL: none */
 };
 
 /* Check that chain->c[0] leads to the root in exactly the order given: signatures, names,

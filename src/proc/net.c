@@ -4,6 +4,7 @@
  * It runs the node core (core/node.h) over real connections and holds only keys made at this
  * boot: the node's long-term key is in seemesh-keys, data in seemesh-store, guests in
  * seemesh-run.  It opens no file, and after its start it can open none. */
+#include "attest/cache.h"
 #include "crypto/known.h"
 #include "os/random.h"
 #include "os/secretmem.h"
@@ -700,7 +701,8 @@ static enum sm_err start(void *ctx, struct sm_self *self)
     sm_loop_patience(n->loop, SM_LOOP_PATIENCE);
     n->known = sm_secret_new(sizeof *n->known);
     n->anchor.known = calloc(1, sizeof *n->anchor.known);
-    if (n->known == NULL || n->anchor.known == NULL) {
+    n->anchor.cache = sm_attest_cache_new();
+    if (n->known == NULL || n->anchor.known == NULL || n->anchor.cache == NULL) {
         return SM_E_NOMEM;
     }
     SM_TRY(sm_timer_new(n->loop, on_timer, n, &n->timer));
@@ -724,6 +726,7 @@ static void stop(void *ctx)
     sm_node_free(n->node);
     sm_secret_free(n->known);
     free(n->anchor.known);
+    sm_attest_cache_free(n->anchor.cache);
     free(n->waiting);
     sm_wipe(n, sizeof *n);
 }
