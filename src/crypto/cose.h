@@ -19,8 +19,9 @@
 #include "crypto/known.h"
 #include "crypto/suite.h"
 
-#define SM_COSE_MAX (65u << 10) /* bytes of payload, headers and external data of one message  \
-                                 */
+#define SM_COSE_MAX                                                                            \
+    (65u << 10) /* bytes of payload, headers and external data of one message                  \
+                 */
 
 struct sm_cose {
     struct sm_view protected; /* the encoded header, as received */
