@@ -192,6 +192,9 @@ static bool on_clear(struct sm_dgram *d, struct sm_view datagram, struct sm_dgra
         f->has_in = true;
         f->again_at = SM_NEVER;
         d->peer_id = c.from;
+        if (memcmp(&d->from.addr, &d->path.addr, sizeof d->path.addr) == 0) {
+            d->path.sock = d->from.sock; /* which of ours the answer came to */
+        }
         *out = (struct sm_dgram_in){.kind = SM_DGRAM_IN_STREAM,
                                     .p = (uint8_t *)(uintptr_t)c.messages.p,
                                     .n = c.messages.n};

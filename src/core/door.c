@@ -184,6 +184,11 @@ static enum sm_door_verdict on_admit(struct sm_door *d, struct sm_mono now,
         !sm_puzzle_is_solved(&c, nonce) || !is_cookie_right(d, now, &c, source, hello)) {
         return shut(d);
     }
+    uint64_t mark = sm_le64(c.mac), *used = &d->used[mark % SM_COUNT(d->used)];
+    if (*used == mark) {
+        return shut(d);
+    }
+    *used = mark;
     return open_door(d);
 }
 

@@ -43,6 +43,9 @@ struct sm_door {
     uint32_t let_in, knocks; /* in this window */
     uint8_t bits;            /* of puzzles now; 0: nobody is asked */
     uint64_t n_let_in, n_asked, n_shut;
+    /* The latest cookies that let somebody in.  To push one out takes the work for another, so
+     * that of datagrams one cookie cannot be shown again and again. */
+    uint64_t used[256];
 };
 
 /* The bytes of one stranger so far, in SM_KNOCK_MAX bytes of the caller's. */

@@ -4,7 +4,10 @@
  * Two nodes that dial each other would have two tunnels.  Both ends keep the one dialled by
  * the smaller node id, so they agree without talking.  Only when the older one is a leftover
  * the newer tunnel always wins: the peer has a new key, and so was restarted, or the same end
- * dialled again, which it does when it has lost the older one. */
+ * dialled again, which it does when it has lost the older one.
+ *
+ * That is so for each carrier.  A neighbour may have a tunnel over TCP and one over UDP; which
+ * of them is used says links_choose.c, and its route is up as long as one of them is. */
 #include "core/node_int.h"
 
 #include <assert.h>
@@ -32,19 +35,19 @@ struct link *links_of_node(struct sm_node *n, struct sm_hop hop)
 {
     for (unsigned i = 0; i < n->links_top; i++) {
         struct link *l = &n->links[i];
-        if (l->is_used && l->is_up && !l->is_ending && sm_hop_of(&l->node).v == hop.v) {
+        if (l->is_used && l->is_chosen && sm_hop_of(&l->node).v == hop.v) {
             return l;
         }
     }
     return NULL;
 }
 
-static struct link *link_new(struct sm_node *n, uint32_t conn, int peer_index)
+struct link *links_new(struct sm_node *n, uint32_t conn, int peer_index, bool is_udp)
 {
     for (unsigned i = 0; i < n->n_links; i++) {
         if (!n->links[i].is_used) {
-            n->links[i] =
-                (struct link){.is_used = true, .conn = conn, .peer_index = peer_index};
+            n->links[i] = (struct link){
+                .is_used = true, .conn = conn, .peer_index = peer_index, .is_udp = is_udp};
             n->links_top = i + 1 > n->links_top ? i + 1 : n->links_top;
             return &n->links[i];
         }
@@ -74,19 +77,22 @@ static struct sm_dur jittered(struct sm_node *n, struct sm_dur d)
     return (struct sm_dur){d.ns - d.ns / 4 + sm_rng_below(&n->rng, d.ns / 2 + 1)};
 }
 
-static void dial_later(struct sm_node *n, int peer_index)
+static void dial_later(struct sm_node *n, int peer_index, bool is_udp)
 {
     if (peer_index < 0) {
         return;
     }
+    unsigned by = is_udp ? BY_UDP : BY_TCP;
     struct peer *p = &n->peers[peer_index];
-    p->dial_at = sm_after(n->now, jittered(n, p->backoff));
-    p->backoff.ns = p->backoff.ns * 2 > BACKOFF_MAX.ns ? BACKOFF_MAX.ns : p->backoff.ns * 2;
+    struct sm_dur wait = p->dial[by].backoff;
+    p->dial[by].at = sm_after(n->now, jittered(n, wait));
+    p->dial[by].backoff.ns = wait.ns * 2 > BACKOFF_MAX.ns ? BACKOFF_MAX.ns : wait.ns * 2;
+    p->dial[by].has_failed = true;
 }
 
 /* -- coming up --------------------------------------------------------------------------- */
 
-static enum sm_err tunnel_start(struct sm_node *n, struct link *l)
+enum sm_err links_start(struct sm_node *n, struct link *l, const struct sm_dgram_cfg *datagrams)
 {
     struct sm_tunnel_cfg cfg = {.suite = n->cfg.suite,
                                 .anchor = sm_rules_anchor(n->rules),
@@ -94,6 +100,7 @@ static enum sm_err tunnel_start(struct sm_node *n, struct link *l)
                                 .faster = n->cfg.cipher,
                                 .dh = &n->dh,
                                 .known = n->cfg.known,
+                                .datagrams = datagrams,
                                 .data_bytes = n->cfg.queue_bytes,
                                 .lease = n->cfg.lease,
                                 .pq = n->cfg.pq,
@@ -122,13 +129,13 @@ void links_dialled(struct sm_node *n, uint32_t conn, enum sm_err err)
         return;
     }
     if (err == SM_OK) {
-        err = tunnel_start(n, l);
+        err = links_start(n, l, NULL);
         if (err != SM_OK) {
             close_conn(n, conn);
         }
     }
     if (err != SM_OK) {
-        dial_later(n, l->peer_index);
+        dial_later(n, l->peer_index, false);
         link_free(n, l);
     }
 }
@@ -183,7 +190,9 @@ static struct link *worst_stranger(struct sm_node *n, bool is_at_door, uint64_t 
 static void push_out(struct sm_node *n, struct link *l)
 {
     n->stats.strangers_pushed_out++;
-    close_conn(n, l->conn);
+    if (!l->is_udp) {
+        close_conn(n, l->conn);
+    }
     link_free(n, l);
 }
 
@@ -208,7 +217,7 @@ void links_accepted(struct sm_node *n, uint32_t conn, const struct sm_net_addr *
     struct link *l = NULL;
     if (n->self_record_n > 0) {
         make_room(n, true, source);
-        l = link_new(n, conn, -1);
+        l = links_new(n, conn, -1, false);
     }
     if (l == NULL) {
         close_conn(n, conn);
@@ -220,12 +229,34 @@ void links_accepted(struct sm_node *n, uint32_t conn, const struct sm_net_addr *
     l->since = n->now;
 }
 
+unsigned links_strangers(const struct sm_node *n)
+{
+    return count_strangers(n, false, 0);
+}
+
+struct link *links_stranger(struct sm_node *n, const struct sm_net_addr *from)
+{
+    uint64_t source = source_of(n, from);
+    make_room(n, false, source);
+    struct link *l = links_new(n, SM_CONN_UDP | (++n->next_conn & (SM_CONN_UDP - 1)), -1, true);
+    if (l != NULL) {
+        l->source = source;
+        l->since = n->now;
+    }
+    return l;
+}
+
+void links_drop(struct sm_node *n, struct link *l)
+{
+    link_free(n, l);
+}
+
 static void let_in(struct sm_node *n, struct link *l)
 {
     make_room(n, false, l->source);
     l->is_at_door = false;
     l->since = n->now;
-    if (tunnel_start(n, l) != SM_OK) {
+    if (links_start(n, l, NULL) != SM_OK) {
         close_conn(n, l->conn);
         link_free(n, l);
         return;
@@ -307,7 +338,7 @@ static void end_link(struct link *l, enum sm_err err, const char *why)
     sm_tunnel_close(l->tunnel, err, why);
 }
 
-/* Of two tunnels to one node, end one.  True when the new one stays. */
+/* Of two tunnels to one node over one carrier, end one.  True when the new one stays. */
 static bool settle_double(struct link *old, struct link *new, bool new_is_preferred)
 {
     bool was_restarted = memcmp(old->peer_dh, new->peer_dh, sizeof old->peer_dh) != 0;
@@ -320,38 +351,69 @@ static bool settle_double(struct link *old, struct link *new, bool new_is_prefer
     return false;
 }
 
+/* A peer that was restarted knows nothing of its tunnels of before, over whatever they go. */
+static void end_leftovers(struct sm_node *n, const struct link *new)
+{
+    for (unsigned i = 0; i < n->links_top; i++) {
+        struct link *l = &n->links[i];
+        if (l != new && l->is_used && l->is_up &&
+            !l->is_ending &&sm_node_id_eq(&l->node, &new->node) &&
+            memcmp(l->peer_dh, new->peer_dh, sizeof l->peer_dh) != 0) {
+            end_link(l, SM_E_EXISTS, "the node was restarted");
+        }
+    }
+}
+
+static void note_peer(struct sm_node *n, const struct link *l, const struct sm_node_record *rec)
+{
+    if (l->peer_index < 0) {
+        return;
+    }
+    struct peer *p = &n->peers[l->peer_index];
+    unsigned by = l->is_udp ? BY_UDP : BY_TCP;
+    p->is_known = true;
+    p->node = l->node;
+    p->speaks_udp = (rec->flags & SM_NODE_UDP) != 0;
+    memcpy(p->dh_key.b, l->peer_dh, sizeof p->dh_key.b);
+    p->dial[by].backoff = BACKOFF_MIN;
+    p->dial[by].has_failed = false;
+}
+
+/* The first tunnel to this neighbour, or one in the place of the one before. */
+static enum sm_err route_up(struct sm_node *n, struct link *l, struct sm_view record)
+{
+    SM_TRY(sm_route_link_up(n->route, n->now, n->wall, record));
+    if (sm_bulletin_link_up(n->bulletin, n->now, sm_hop_of(&l->node)) != SM_OK) {
+        assert(false); /* the map has as many places, and took it */
+    }
+    return SM_OK;
+}
+
 static void tunnel_up(struct sm_node *n, struct link *l, const struct sm_tunnel_out *o)
 {
     free(l->knock.in);
     l->knock.in = NULL;
     l->node = o->peer->node_id;
     memcpy(l->peer_dh, o->peer->dh_key, sizeof l->peer_dh);
-    if (l->peer_index >= 0) {
-        struct peer *p = &n->peers[l->peer_index];
-        p->is_known = true;
-        p->node = l->node;
-        memcpy(p->dh_key.b, l->peer_dh, sizeof p->dh_key.b);
-        p->backoff = BACKOFF_MIN;
+    note_peer(n, l, o->peer);
+    struct link *old = choose_twin(n, l, true);
+    if (old != NULL && !settle_double(old, l, is_preferred(n, l))) {
+        return;
     }
-    struct link *old = links_of_node(n, sm_hop_of(&l->node));
-    if (old != NULL) {
-        if (!settle_double(old, l, is_preferred(n, l))) {
-            return;
-        }
+    end_leftovers(n, l);
+    bool has_other = choose_twin(n, l, false) != NULL;
+    if (old != NULL && !has_other) {
         sm_route_link_down(n->route, n->now, sm_hop_of(&l->node));
     }
     l->is_up = true;
-    enum sm_err e = sm_route_link_up(n->route, n->now, n->wall, o->bytes);
+    enum sm_err e = has_other ? SM_OK : route_up(n, l, o->bytes);
     if (e != SM_OK) {
         l->is_up = false;
         end_link(l, e, "the map of the mesh has no room for this neighbour");
         return;
     }
-    n->stats.tunnels_up++;
-    if (sm_bulletin_link_up(n->bulletin, n->now, sm_hop_of(&l->node)) != SM_OK) {
-        assert(false); /* the map has as many places, and took it */
-    }
-    node_trace(n, SM_TRACE_TUNNEL_UP, l->conn, &l->node, SM_OK, "");
+    choose_link(n, &l->node);
+    node_trace(n, SM_TRACE_TUNNEL_UP, l->conn, &l->node, SM_OK, l->is_udp ? "udp" : "tcp");
 }
 
 /* -- going down -------------------------------------------------------------------------- */
@@ -362,14 +424,17 @@ static void link_down(struct sm_node *n, struct link *l, enum sm_err err, const 
     struct sm_node_id node = l->node;
     int peer_index = l->peer_index;
     uint32_t conn = l->conn;
+    bool is_udp = l->is_udp;
     if (l->is_up) {
-        n->stats.tunnels_up--;
         l->is_up = false;
-        if (links_of_node(n, sm_hop_of(&node)) == NULL) {
+        bool has_other = choose_twin(n, l, false) != NULL || choose_twin(n, l, true) != NULL;
+        if (has_other) {
+            choose_link(n, &node);
+        } else {
             sm_route_link_down(n->route, n->now, sm_hop_of(&node));
             sm_bulletin_link_down(n->bulletin, n->now, sm_hop_of(&node));
         }
-        if (err == SM_E_TIMEOUT) {
+        if (err == SM_E_TIMEOUT && !has_other) {
             node_observe(n, &node, SM_TRUST_TIMEOUT);
         }
     }
@@ -377,7 +442,7 @@ static void link_down(struct sm_node *n, struct link *l, enum sm_err err, const 
         node_trace(n, SM_TRACE_TUNNEL_DOWN, conn, has_node ? &node : NULL, err, why);
     }
     link_free(n, l);
-    dial_later(n, peer_index);
+    dial_later(n, peer_index, is_udp);
 }
 
 /* Keep it for who asks why, and tell the log, less and less often when it comes again. */
@@ -448,39 +513,61 @@ void links_judge(struct sm_node *n)
 
 /* -- dialling ---------------------------------------------------------------------------- */
 
-static bool is_dialled_already(struct sm_node *n, int peer_index)
+static bool is_dialled_already(struct sm_node *n, int peer_index, bool is_udp)
 {
+    const struct peer *p = &n->peers[peer_index];
     for (unsigned i = 0; i < n->links_top; i++) {
-        if (n->links[i].is_used && n->links[i].peer_index == peer_index) {
+        const struct link *l = &n->links[i];
+        bool is_it = l->peer_index == peer_index || (l->is_up && !l->is_ending && p->is_known &&
+                                                     sm_node_id_eq(&l->node, &p->node));
+        if (l->is_used && l->is_udp == is_udp && is_it) {
             return true;
         }
     }
-    const struct peer *p = &n->peers[peer_index];
-    return p->is_known && links_of_node(n, sm_hop_of(&p->node)) != NULL;
+    return false;
 }
 
-static void dial(struct sm_node *n, int peer_index)
+/* UDP is tried where the config says so, where the peer says it speaks it, and where TCP does
+ * not come up. */
+static bool may_dial(const struct sm_node *n, const struct peer *p, bool is_udp)
 {
-    uint32_t conn = ++n->next_conn & (SM_CONN_ACCEPTED - 1);
-    struct link *l = link_new(n, conn, peer_index);
+    if (!is_udp) {
+        return p->carrier != SM_CARRIER_UDP;
+    }
+    bool is_hopeful = p->is_known ? p->speaks_udp : p->dial[BY_TCP].has_failed;
+    return n->cfg.has_udp &&
+           (p->carrier == SM_CARRIER_UDP || (p->carrier == SM_CARRIER_AUTO && is_hopeful));
+}
+
+static void dial(struct sm_node *n, int peer_index, bool is_udp)
+{
+    uint32_t conn = (++n->next_conn & (SM_CONN_UDP - 1)) | (is_udp ? SM_CONN_UDP : 0);
+    struct peer *p = &n->peers[peer_index];
+    struct link *l = links_new(n, conn, peer_index, is_udp);
     if (l == NULL) {
-        dial_later(n, peer_index);
+        dial_later(n, peer_index, is_udp);
         return;
     }
     l->since = n->now;
-    n->peers[peer_index].dial_at = SM_NEVER;
-    node_push(n, (struct sm_action){
-                     .kind = SM_ACT_DIAL, .conn = conn, .addr = n->peers[peer_index].addr});
+    p->dial[is_udp ? BY_UDP : BY_TCP].at = SM_NEVER;
+    if (!is_udp) {
+        node_push(n, (struct sm_action){.kind = SM_ACT_DIAL, .conn = conn, .addr = p->addr});
+    } else if (udp_dial(n, l) != SM_OK) {
+        link_free(n, l);
+        dial_later(n, peer_index, true);
+    }
 }
 
 /* A node's new record came by others: if we dial it, it is back, and the pause is over. */
 void links_heard_of(struct sm_node *n, const struct sm_node_id *id)
 {
-    for (unsigned i = 0; i < n->cfg.n_peers; i++) {
-        struct peer *p = &n->peers[i];
-        if (p->is_known && sm_node_id_eq(&p->node, id) && !is_dialled_already(n, (int)i)) {
+    for (unsigned i = 0; i < n->cfg.n_peers * CARRIERS; i++) {
+        struct peer *p = &n->peers[i / CARRIERS];
+        bool is_udp = i % CARRIERS == BY_UDP;
+        if (p->is_known && sm_node_id_eq(&p->node, id) && may_dial(n, p, is_udp) &&
+            !is_dialled_already(n, (int)(i / CARRIERS), is_udp)) {
             struct sm_mono soon = sm_after(n->now, jittered(n, BACKOFF_MIN));
-            p->dial_at = sm_earlier(p->dial_at, soon);
+            p->dial[i % CARRIERS].at = sm_earlier(p->dial[i % CARRIERS].at, soon);
         }
     }
 }
@@ -504,23 +591,25 @@ void links_tick(struct sm_node *n)
         }
         if (l->tunnel != NULL) {
             sm_tunnel_tick(l->tunnel, n->now);
+            if (l->is_up && sm_tunnel_is_quiet(l->tunnel)) {
+                choose_link(n, &l->node);
+            }
         } else {
             close_conn(n, l->conn);
-            dial_later(n, l->peer_index);
+            dial_later(n, l->peer_index, false);
             link_free(n, l);
         }
     }
-    if (n->self_record_n == 0) {
-        return;
-    }
-    for (unsigned i = 0; i < n->cfg.n_peers; i++) {
-        if (!sm_is_due(n->peers[i].dial_at, n->now)) {
+    for (unsigned i = 0; i < n->cfg.n_peers * CARRIERS && n->self_record_n > 0; i++) {
+        struct peer *p = &n->peers[i / CARRIERS];
+        bool is_udp = i % CARRIERS == BY_UDP;
+        if (!sm_is_due(p->dial[i % CARRIERS].at, n->now)) {
             continue;
         }
-        if (is_dialled_already(n, (int)i)) {
-            n->peers[i].dial_at = sm_after(n->now, SM_S(1));
+        if (!may_dial(n, p, is_udp) || is_dialled_already(n, (int)(i / CARRIERS), is_udp)) {
+            p->dial[i % CARRIERS].at = sm_after(n->now, SM_S(1));
         } else {
-            dial(n, (int)i);
+            dial(n, (int)(i / CARRIERS), is_udp);
         }
     }
 }
@@ -531,8 +620,10 @@ struct sm_mono links_deadline(const struct sm_node *n)
     for (unsigned i = 0; i < n->links_top; i++) {
         d = sm_earlier(d, link_deadline(&n->links[i]));
     }
-    for (unsigned i = 0; i < n->cfg.n_peers && n->self_record_n > 0; i++) {
-        d = sm_earlier(d, n->peers[i].dial_at);
+    for (unsigned i = 0; i < n->cfg.n_peers * CARRIERS && n->self_record_n > 0; i++) {
+        const struct peer *p = &n->peers[i / CARRIERS];
+        bool is_udp = i % CARRIERS == BY_UDP;
+        d = may_dial(n, p, is_udp) ? sm_earlier(d, p->dial[i % CARRIERS].at) : d;
     }
     return d;
 }
@@ -580,7 +671,12 @@ static bool take(struct sm_node *n, struct link *l, const struct sm_tunnel_out *
     switch (o->kind) {
     case SM_TUNNEL_SEND:
         l->sent_bytes += o->bytes.n;
-        *out = (struct sm_action){.kind = SM_ACT_SEND, .conn = l->conn, .bytes = o->bytes};
+        *out = (struct sm_action){.kind = SM_ACT_SEND,
+                                  .conn = l->conn,
+                                  .bytes = o->bytes,
+                                  .segment = o->segment,
+                                  .addr = o->to.addr,
+                                  .sock = o->to.sock};
         return true;
     case SM_TUNNEL_SIGN:
         return take_sign(n, l, o, out);
@@ -592,7 +688,10 @@ static bool take(struct sm_node *n, struct link *l, const struct sm_tunnel_out *
     case SM_TUNNEL_RTT:
         if (l->is_up) {
             l->rtt = o->rtt;
-            sm_route_link_sample(n->route, n->now, sm_hop_of(&l->node), o->rtt, SM_US(0));
+            choose_measured(n, l);
+            if (l->is_chosen) {
+                sm_route_link_sample(n->route, n->now, sm_hop_of(&l->node), o->rtt, SM_US(0));
+            }
             node_observe(n, &l->node, SM_TRUST_OK);
         }
         return false;
@@ -604,12 +703,13 @@ static bool take(struct sm_node *n, struct link *l, const struct sm_tunnel_out *
         return false;
     case SM_TUNNEL_DOWN: {
         uint32_t conn = l->conn;
+        bool is_udp = l->is_udp;
         if (o->refused != NULL) {
             note_refusal(n, l, o);
         }
         link_down(n, l, o->err, o->reason);
         *out = (struct sm_action){.kind = SM_ACT_CLOSE, .conn = conn};
-        return true;
+        return !is_udp;
     }
     }
     return false;

@@ -177,7 +177,9 @@ struct sm_node *sm_node_new(const struct sm_node_cfg *cfg)
     make_door(n);
     memcpy(n->cfg.self.dh_key, n->dh.pub.b, sizeof n->cfg.self.dh_key);
     for (unsigned i = 0; i < cfg->n_peers; i++) {
-        n->peers[i] = (struct peer){.addr = cfg->peers[i], .backoff = SM_MS(250)};
+        n->peers[i] = (struct peer){.addr = cfg->peers[i],
+                                    .carrier = cfg->carriers[i],
+                                    .dial = {{.backoff = SM_MS(250)}, {.backoff = SM_MS(250)}}};
     }
     n->links = calloc(n->n_links, sizeof *n->links);
     n->trust = documents_new(n) == SM_OK ? new_trust(n) : NULL;
@@ -434,6 +436,11 @@ enum sm_err sm_node_step(struct sm_node *n, const struct sm_event *ev)
     case SM_EV_BYTES:
         links_input(n, ev->conn, ev->input, ev->input_n);
         return SM_OK;
+    case SM_EV_DATAGRAMS: {
+        struct sm_path from = {ev->from, ev->sock};
+        udp_input(n, &from, ev->input, ev->input_n, ev->segment);
+        return SM_OK;
+    }
     case SM_EV_WRITTEN:
         links_written(n, ev->conn, ev->written);
         return SM_OK;
@@ -733,7 +740,7 @@ bool sm_node_is_congested(const struct sm_node *n)
 {
     for (unsigned i = 0; i < n->links_top; i++) {
         const struct link *l = &n->links[i];
-        if (l->is_used && l->is_up && sm_tunnel_queued(l->tunnel) > n->congested_bytes) {
+        if (l->is_used && l->is_chosen && sm_tunnel_queued(l->tunnel) > n->congested_bytes) {
             return true;
         }
     }
@@ -785,6 +792,9 @@ bool sm_node_next(struct sm_node *n, struct sm_action *out)
             return true;
         }
         progress = progress || n->queue_n > 0;
+        if (!progress && udp_next(n, out, &progress)) {
+            return true;
+        }
     }
     return false;
 }
@@ -847,31 +857,54 @@ struct sm_host *sm_node_host(struct sm_node *n)
     return n->host;
 }
 
+static void describe(const struct sm_node *n, const struct link *l, struct sm_node_tunnel *out)
+{
+    struct sm_tunnel_lease lease = sm_tunnel_lease(l->tunnel);
+    *out = (struct sm_node_tunnel){.node = l->node,
+                                   .rtt = l->rtt,
+                                   .is_outbound = l->peer_index >= 0,
+                                   .is_udp = l->is_udp,
+                                   .is_chosen = l->is_chosen,
+                                   .sent_bytes = l->sent_bytes,
+                                   .received_bytes = l->received_bytes,
+                                   .cipher = sm_tunnel_cipher(l->tunnel),
+                                   .is_pq = sm_tunnel_is_pq(l->tunnel),
+                                   .lease_seq = lease.seq,
+                                   .lease_age = sm_between(lease.since, n->now),
+                                   .lease_left = sm_between(n->now, lease.end),
+                                   .verdict = lease.verdict,
+                                   .verdict_left = lease.judge_at.ns != SM_NEVER.ns
+                                                       ? sm_between(n->now, lease.judge_at)
+                                                       : (struct sm_dur){0},
+                                   .said = lease.said,
+                                   .claims = lease.claims};
+    if (l->is_udp) {
+        out->udp = sm_dgram_info(sm_tunnel_dgram(l->tunnel));
+    }
+}
+
 bool sm_node_tunnel(const struct sm_node *n, unsigned i, struct sm_node_tunnel *out)
 {
     for (unsigned at = 0; at < n->links_top; at++) {
         const struct link *l = &n->links[at];
-        if (!l->is_used || !l->is_up || l->is_ending || i-- > 0) {
-            continue;
+        if (l->is_used && l->is_up && !l->is_ending && l->is_chosen && i-- == 0) {
+            describe(n, l, out);
+            return true;
         }
-        struct sm_tunnel_lease lease = sm_tunnel_lease(l->tunnel);
-        *out = (struct sm_node_tunnel){.node = l->node,
-                                       .rtt = l->rtt,
-                                       .is_outbound = l->peer_index >= 0,
-                                       .sent_bytes = l->sent_bytes,
-                                       .received_bytes = l->received_bytes,
-                                       .cipher = sm_tunnel_cipher(l->tunnel),
-                                       .is_pq = sm_tunnel_is_pq(l->tunnel),
-                                       .lease_seq = lease.seq,
-                                       .lease_age = sm_between(lease.since, n->now),
-                                       .lease_left = sm_between(n->now, lease.end),
-                                       .verdict = lease.verdict,
-                                       .verdict_left = lease.judge_at.ns != SM_NEVER.ns
-                                                           ? sm_between(n->now, lease.judge_at)
-                                                           : (struct sm_dur){0},
-                                       .said = lease.said,
-                                       .claims = lease.claims};
-        return true;
+    }
+    return false;
+}
+
+bool sm_node_carrier(const struct sm_node *n, const struct sm_node_id *node, bool is_udp,
+                     struct sm_node_tunnel *out)
+{
+    for (unsigned at = 0; at < n->links_top; at++) {
+        const struct link *l = &n->links[at];
+        if (l->is_used && l->is_up && !l->is_ending && l->is_udp == is_udp &&
+            sm_node_id_eq(&l->node, node)) {
+            describe(n, l, out);
+            return true;
+        }
     }
     return false;
 }
@@ -879,6 +912,9 @@ bool sm_node_tunnel(const struct sm_node *n, unsigned i, struct sm_node_tunnel *
 struct sm_node_stats sm_node_stats(const struct sm_node *n)
 {
     struct sm_node_stats s = n->stats;
+    for (unsigned i = 0; i < n->links_top; i++) {
+        s.tunnels_up += n->links[i].is_used && n->links[i].is_chosen;
+    }
     s.strangers_let_in = n->door.n_let_in;
     s.strangers_asked = n->door.n_asked;
     s.strangers_shut = n->door.n_shut;

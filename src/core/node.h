@@ -26,6 +26,7 @@
 #include "base/ids.h"
 #include "base/time.h"
 #include "core/bulletin.h"
+#include "core/dgram.h"
 #include "core/dht.h"
 #include "core/refusals.h"
 #include "core/route.h"
@@ -35,7 +36,13 @@
 #include "wire/tun.h"
 
 #define SM_CONN_ACCEPTED  0x80000000u
-#define SM_NODE_PEERS_MAX 64u /* neighbours dialled by configuration */
+#define SM_CONN_UDP       0x40000000u /* tunnels over datagrams: the node numbers them all */
+#define SM_SOCK_ANY       0xffu       /* whichever socket fits the address */
+#define SM_NODE_PEERS_MAX 64u         /* neighbours dialled by configuration */
+
+/* By what a neighbour is reached.  AUTO: TCP, and UDP beside it where the neighbour speaks it,
+ * or where TCP does not come up. */
+enum sm_carrier { SM_CARRIER_AUTO, SM_CARRIER_TCP, SM_CARRIER_UDP };
 
 struct sm_node_cfg {
     const struct sm_suite *suite;
@@ -49,7 +56,9 @@ struct sm_node_cfg {
     struct sm_known_dh *known; /* in secret memory; outlives the node; NULL: none is kept */
     enum sm_pq pq;             /* ML-KEM in tunnels */
     struct sm_net_addr peers[SM_NODE_PEERS_MAX];
+    enum sm_carrier carriers[SM_NODE_PEERS_MAX];
     unsigned n_peers;
+    bool has_udp;         /* the driver can send and receive datagrams */
     unsigned tunnels_max; /* carriers, those of strangers included; 0: 128 */
     size_t queue_bytes;   /* data that may wait for one neighbour; 0: 256 KiB */
     struct sm_dur lease;  /* a neighbour's proof holds so long at most; 0: 1 h */
@@ -70,6 +79,8 @@ enum sm_event_kind {
     SM_EV_ACCEPTED,   /* conn; from */
     SM_EV_BYTES,      /* conn; input, input_n: from the carrier; overwritten; to stay until
                          sm_node_next() has said false */
+    SM_EV_DATAGRAMS,  /* from; sock; input, input_n, segment: likewise, each `segment` bytes but
+                         the last */
     SM_EV_WRITTEN,    /* conn; written: bytes the carrier has taken of what SEND gave */
     SM_EV_CLOSED,     /* conn */
     SM_EV_SIGNED,     /* token; err; bytes */
@@ -105,7 +116,8 @@ struct sm_event {
     enum sm_err err;
     struct sm_view bytes;
     uint8_t *input;
-    size_t input_n, written;
+    size_t input_n, written, segment;
+    uint8_t sock; /* the driver's number of a socket for datagrams */
     uint32_t ep;
     struct sm_addr peer;
     uint8_t slot;
@@ -121,7 +133,8 @@ struct sm_event {
 
 enum sm_action_kind {
     SM_ACT_DIAL = 1,  /* conn; addr */
-    SM_ACT_SEND,      /* conn; bytes */
+    SM_ACT_SEND,      /* conn; bytes.  With a segment other than 0: datagrams of that length,
+                         the last may be shorter, from sock to addr */
     SM_ACT_CLOSE,     /* conn: forget it */
     SM_ACT_SIGN,      /* token; bytes = a request of wire/sign.h */
     SM_ACT_SERVE,     /* token; service; peer; bytes: a request for the store or for SEEs */
@@ -169,6 +182,8 @@ struct sm_action {
     uint64_t token;
     struct sm_net_addr addr;
     struct sm_view bytes;
+    size_t segment;
+    uint8_t sock;
     uint8_t service;
     const struct sm_passport *peer;
     struct sm_addr addr_from;
@@ -182,7 +197,7 @@ struct sm_action {
 struct sm_node_stats {
     uint64_t packets_forwarded, packets_delivered, packets_sent;
     uint64_t dropped_queue, dropped_no_route, dropped_loop, dropped_malformed;
-    uint32_t tunnels_up;
+    uint32_t tunnels_up; /* neighbours that have one */
     uint64_t strangers_let_in, strangers_asked, strangers_shut, strangers_pushed_out;
 };
 
@@ -191,6 +206,8 @@ struct sm_node_tunnel {
     struct sm_node_id node;
     struct sm_dur rtt;
     bool is_outbound;
+    bool is_udp, is_chosen; /* chosen: what carries packets to this neighbour */
+    struct sm_dgram_info udp;
     uint64_t sent_bytes, received_bytes;
     enum sm_aead_kind cipher;
     bool is_pq;
@@ -253,8 +270,11 @@ struct sm_route *sm_node_route(struct sm_node *n);
 struct sm_trust *sm_node_trust(struct sm_node *n);
 struct sm_dht *sm_node_dht(struct sm_node *n);
 struct sm_host *sm_node_host(struct sm_node *n);
-/* The i-th tunnel that is up. */
+/* The i-th neighbour: the tunnel to it that is used. */
 bool sm_node_tunnel(const struct sm_node *n, unsigned i, struct sm_node_tunnel *out);
+/* The tunnel to it over this carrier, when there is one. */
+bool sm_node_carrier(const struct sm_node *n, const struct sm_node_id *node, bool is_udp,
+                     struct sm_node_tunnel *out);
 struct sm_node_stats sm_node_stats(const struct sm_node *n);
 /* The i-th that was refused, by us or us by whom; the latest first.  NULL behind the last. */
 const struct sm_refusal *sm_node_refusal(const struct sm_node *n, unsigned i);

@@ -10,6 +10,7 @@
 #include "core/node.h"
 #include "core/tunnel.h"
 #include "crypto/rng.h"
+#include "wire/datagram.h"
 #include "wire/packet.h"
 
 enum {
@@ -55,17 +56,30 @@ struct link {
     bool is_shut;            /* close it when the answer is out */
     size_t answer_unwritten; /* what the carrier has of it */
     bool is_up, is_ending;
+    bool is_udp;
+    bool is_chosen;      /* of the tunnels to its node that are up, the one that is used */
+    uint32_t own_id;     /* over UDP: what the peer writes into datagrams to us */
+    uint32_t peer_id;    /* of one who dialled us over UDP, from its first datagram */
+    struct sm_path path; /* UDP: where the peer was at first */
+    struct sm_dur rtt_smooth;
     struct sm_node_id node;
     uint8_t peer_dh[32];
     struct sm_dur rtt;
     uint64_t sent_bytes, received_bytes;
 };
 
+enum { BY_TCP, BY_UDP, CARRIERS };
+
 struct peer {
     struct sm_net_addr addr;
-    struct sm_mono dial_at;
-    struct sm_dur backoff;
-    bool is_known; /* node and dh_key are from its last tunnel */
+    enum sm_carrier carrier;
+    struct {
+        struct sm_mono at; /* NEVER while it is dialled */
+        struct sm_dur backoff;
+        bool has_failed; /* the last time */
+    } dial[CARRIERS];
+    bool speaks_udp; /* says its record */
+    bool is_known;   /* node and dh_key are from its last tunnel */
     struct sm_node_id node;
     struct sm_dh_pub dh_key;
 };
@@ -139,6 +153,16 @@ struct sm_node {
     unsigned links_top; /* no used slot at or behind it */
     unsigned drain_at;
     uint32_t next_conn;
+    /* Datagrams that came together and are still to be given to their tunnels, and what the
+     * door has to say to one of them. */
+    struct {
+        uint8_t *p;
+        size_t n, segment;
+        struct sm_path from;
+        uint8_t knock[SM_KNOCK_MAX], hello[SM_DGRAM_BASE + SM_DGRAM_CLEAR_MAX];
+        uint8_t answer[128];
+        size_t answer_n;
+    } udp;
     struct peer peers[SM_NODE_PEERS_MAX];
 
     struct pending_sign signs[NODE_SIGNS];
@@ -182,7 +206,7 @@ void links_input(struct sm_node *n, uint32_t conn, uint8_t *p, size_t len);
 void links_written(struct sm_node *n, uint32_t conn, size_t len);
 void links_closed(struct sm_node *n, uint32_t conn);
 struct link *links_find(struct sm_node *n, uint32_t conn);
-struct link *links_of_node(struct sm_node *n, struct sm_hop hop); /* up, or NULL */
+struct link *links_of_node(struct sm_node *n, struct sm_hop hop); /* chosen, or NULL */
 void links_self_record(struct sm_node *n);                        /* it was renewed */
 void links_peer_record(struct sm_node *n, const struct sm_node_record *rec); /* verified */
 void links_heard_of(struct sm_node *n, const struct sm_node_id *id);
@@ -193,6 +217,30 @@ struct sm_mono links_deadline(const struct sm_node *n);
  * *progress when it did something else. */
 bool links_next(struct sm_node *n, struct sm_action *out, bool *progress);
 void links_free(struct sm_node *n);
+struct link *links_new(struct sm_node *n, uint32_t conn, int peer_index, bool is_udp);
+void links_drop(struct sm_node *n, struct link *l); /* at once, without a word */
+/* datagrams: NULL for a stream. */
+enum sm_err links_start(struct sm_node *n, struct link *l,
+                        const struct sm_dgram_cfg *datagrams) SM_MUST;
+/* How many handshakes strangers have under way. */
+unsigned links_strangers(const struct sm_node *n);
+/* A stranger's place past the door, if need be in the place of another; NULL: none. */
+struct link *links_stranger(struct sm_node *n, const struct sm_net_addr *from);
+
+/* links_udp.c */
+void udp_input(struct sm_node *n, const struct sm_path *from, uint8_t *p, size_t len,
+               size_t segment);
+/* Give the next of them to whom it is for; true with *out set when that made an action, true in
+ * *progress when there was one. */
+bool udp_next(struct sm_node *n, struct sm_action *out, bool *progress);
+enum sm_err udp_dial(struct sm_node *n, struct link *l);
+
+/* links_choose.c */
+/* Another tunnel to the same node that is up; NULL when there is none. */
+struct link *choose_twin(struct sm_node *n, const struct link *l, bool is_same_carrier);
+/* Decide again which of the tunnels to this node carries what goes there. */
+void choose_link(struct sm_node *n, const struct sm_node_id *node);
+void choose_measured(struct sm_node *n, struct link *l); /* l->rtt is new */
 
 /* packets.c */
 size_t node_note_slot(uint64_t hop, uint32_t ep); /* where a note about it is kept */

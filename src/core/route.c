@@ -598,6 +598,14 @@ void sm_route_link_down(struct sm_route *r, struct sm_mono now, struct sm_hop pe
     r->is_urgent = true;
 }
 
+void sm_route_link_again(struct sm_route *r, struct sm_hop peer)
+{
+    struct route_link *l = sm_route_link_of(r, peer);
+    if (l != NULL && l->is_up) {
+        sync(r, l);
+    }
+}
+
 void sm_route_link_pause(struct sm_route *r, struct sm_hop peer, bool is_paused)
 {
     struct route_link *l = sm_route_link_of(r, peer);

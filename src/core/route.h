@@ -71,6 +71,8 @@ enum sm_err sm_route_self(struct sm_route *r, struct sm_mono now, struct sm_wall
 enum sm_err sm_route_link_up(struct sm_route *r, struct sm_mono now, struct sm_wall wall,
                              struct sm_view peer_record) SM_MUST;
 void sm_route_link_down(struct sm_route *r, struct sm_mono now, struct sm_hop peer);
+/* The neighbour may have missed what was sent so far: tell it all again. */
+void sm_route_link_again(struct sm_route *r, struct sm_hop peer);
 /* Hold this neighbour's FLOOD back, or let it flow again. */
 void sm_route_link_pause(struct sm_route *r, struct sm_hop peer, bool is_paused);
 /* A measured round trip, and how long the tunnel's queue takes to drain. */

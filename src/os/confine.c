@@ -154,6 +154,7 @@ static const int basic_calls[] = {
     CALL(fcntl),
     CALL(fstat),
     CALL(sendmsg),
+    CALL(recvmmsg),
     CALL(recvmsg),
     CALL(sendto),
     CALL(recvfrom),

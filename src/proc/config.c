@@ -2,6 +2,8 @@
 /* One table says which keys exist; reading, printing and near misses all follow it. */
 #include "proc/config.h"
 
+#include "core/node.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,6 +21,7 @@ enum kind {
     KIND_DURATION,
     KIND_TCP, /* listen.tcp: several */
     KIND_PEER_ADDRESS,
+    KIND_PEER_CARRIER,
     KIND_ROOT_KEY,
 };
 
@@ -54,6 +57,10 @@ static const struct word levels[] = {{"error", SM_LOG_ERROR},   {"warn", SM_LOG_
 static const struct word pq_words[] = {
     {"off", SM_PQ_OFF}, {"auto", SM_PQ_AUTO}, {"require", SM_PQ_REQUIRE}, {0}};
 
+static const struct word udp_words[] = {{"same", SM_UDP_SAME}, {"none", SM_UDP_NONE}, {0}};
+static const struct word carriers[] = {
+    {"auto", SM_CARRIER_AUTO}, {"tcp", SM_CARRIER_TCP}, {"udp", SM_CARRIER_UDP}, {0}};
+
 #define FIELD(f) offsetof(struct sm_config, f), sizeof(((struct sm_config *)0)->f)
 #define MIB      (1ull << 20)
 #define SECOND   1000000000ull
@@ -77,10 +84,14 @@ static const struct key keys[] = {
      "auto, or what this kind of platform reads"},
     {"listen", "tcp", KIND_TCP, false, FIELD(listen.tcp), 0, 0, NULL,
      "ADDRESS:PORT, as in 127.0.0.1:7001 or [::1]:7001"},
+    {"listen", "udp", KIND_WORD, false, FIELD(listen.udp), 0, 0, udp_words,
+     "same (as tcp) or none"},
     {"listen", "control", KIND_PATH, false, FIELD(listen.control), 0, 0, NULL,
      "an absolute path of at most 107 letters"},
     {"peer", "address", KIND_PEER_ADDRESS, true, 0, 0, 0, 0, NULL,
      "ADDRESS:PORT, as in 127.0.0.1:7001 or [::1]:7001"},
+    {"peer", "carrier", KIND_PEER_CARRIER, false, 0, sizeof(uint32_t), 0, 0, carriers,
+     "auto, tcp or udp"},
     {"root", "key", KIND_ROOT_KEY, true, 0, 0, 0, 0, NULL, "52 letters of base32"},
     {"tunnel", "pq", KIND_WORD, false, FIELD(tunnel.pq), 0, 0, pq_words,
      "auto, require or off"},
@@ -286,6 +297,9 @@ static enum sm_err read_value(struct parser *p, const struct key *k)
         break;
     case KIND_PEER_ADDRESS:
         ok = read_inet(v, &c->peers[c->n_peers - 1].address);
+        break;
+    case KIND_PEER_CARRIER:
+        ok = read_word(k, v, &c->peers[c->n_peers - 1].carrier);
         break;
     case KIND_ROOT_KEY:
         ok = sm_unb32((const char *)v.p, v.n, c->roots[c->n_roots - 1].key, 32) == SM_OK;
@@ -600,6 +614,7 @@ static enum sm_err print_key(const struct sm_config *c, const struct key *k, str
     case KIND_TCP:
         return print_tcp(c, out);
     case KIND_PEER_ADDRESS:
+    case KIND_PEER_CARRIER:
     case KIND_ROOT_KEY:
         break;
     }
@@ -611,7 +626,8 @@ static enum sm_err print_peers(const struct sm_config *c, struct sm_buf *out)
     char text[SM_INET_TEXT];
     for (size_t i = 0; i < c->n_peers; i++) {
         sm_inet_print(&c->peers[i].address, text);
-        SM_TRY(sm_buf_printf(out, "\n[peer %s]\naddress = %s\n", c->peers[i].name, text));
+        SM_TRY(sm_buf_printf(out, "\n[peer %s]\naddress = %s\ncarrier = %s\n", c->peers[i].name,
+                             text, carriers[c->peers[i].carrier].name));
     }
     return SM_OK;
 }

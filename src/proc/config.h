@@ -4,12 +4,15 @@
  *
  *     [node]       name, environment = dev|prod, mesh, owner   -- these four are required
  *                  home, area, roles = gateway, store, see
- *     [platform]   kind = software|snp|tdx|tpm, binding = session|epoch, device = auto | what
- * the kind reads [listen]     tcp = ADDR:PORT (up to 4), control = PATH [peer NAME]  address =
- * ADDR:PORT                         -- whom to dial [root NAME]  key = base32 -- who may
- * endorse nodes; >= 1 [store]      dir, quota [see]        slots, memory, cpu, cache -- each
- * SEE's limits [limits]     tunnels, clients, sessions, queue [log]        level =
- * error|warn|notice|info|debug
+ *     [platform]   kind = software|snp|tdx|tpm, binding = session|epoch,
+ *                  device = auto | what the kind reads
+ *     [listen]     tcp = ADDR:PORT (up to 4), udp = same|none, control = PATH
+ *     [peer NAME]  address = ADDR:PORT, carrier = auto|tcp|udp -- whom to dial
+ *     [root NAME]  key = base32                                -- who may endorse nodes; >= 1
+ *     [store]      dir, quota
+ *     [see]        slots, memory, cpu, cache                   -- each SEE's limits
+ *     [limits]     tunnels, clients, sessions, queue
+ *     [log]        level = error|warn|notice|info|debug
  *
  * Units are required (30s, 64MiB); unknown keys are refused with line, column and the nearest
  * name.  What sm_config_print() writes parses to the same struct and prints the same again.
@@ -36,10 +39,12 @@ enum sm_log_level { SM_LOG_ERROR, SM_LOG_WARN, SM_LOG_NOTICE, SM_LOG_INFO, SM_LO
 /* What the hardware signs: each session, or a key every few minutes (attest/epoch.h), which
  * peers take only when their manifest says so. */
 enum sm_config_binding { SM_BIND_SESSION, SM_BIND_EPOCH };
+enum sm_config_udp { SM_UDP_SAME, SM_UDP_NONE };
 
 struct sm_config_peer {
     char name[SM_CONFIG_NAME];
     struct sm_inet address;
+    uint32_t carrier; /* enum sm_carrier */
 };
 struct sm_config_root {
     char name[SM_CONFIG_NAME];
@@ -64,6 +69,7 @@ struct sm_config {
     struct {
         size_t n_tcp;
         struct sm_inet tcp[SM_CONFIG_TCP_MAX];
+        uint32_t udp; /* enum sm_config_udp: at the addresses and ports of tcp, or not */
         char control[SM_UNIX_PATH];
     } listen;
     struct {

@@ -557,7 +557,7 @@ enum sm_err sm_ipc_listener_read(struct sm_view body, enum sm_ipc_listener *out_
     struct sm_rd r = sm_rd_init(body);
     uint8_t kind = sm_rd_u8(&r);
     struct sm_view address = sm_rd_rest(&r);
-    if (kind != SM_LISTENER_TCP && kind != SM_LISTENER_CONTROL) {
+    if (kind < SM_LISTENER_TCP || kind > SM_LISTENER_UDP) {
         sm_rd_fail(&r);
     }
     SM_TRY(sm_rd_done(&r));

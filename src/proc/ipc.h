@@ -122,7 +122,7 @@ const char *sm_ipc_violation(const struct sm_ipc *ch); /* "" when there was none
 
 /* -- bodies ------------------------------------------------------------------------------ */
 
-enum sm_ipc_listener { SM_LISTENER_TCP = 1, SM_LISTENER_CONTROL = 2 };
+enum sm_ipc_listener { SM_LISTENER_TCP = 1, SM_LISTENER_CONTROL = 2, SM_LISTENER_UDP = 3 };
 
 struct sm_ipc_log {
     uint8_t level;

@@ -13,6 +13,7 @@
 #include "os/file.h"
 #include "os/loop.h"
 #include "os/net.h"
+#include "os/udp.h"
 #include "proc/child_common.h"
 #include "proc/config.h"
 #include "proc/identity.h"
@@ -35,7 +36,7 @@
 #define STEADY      SM_S(60) /* a program that lived this long starts its pauses anew */
 #define STOP_GRACE  SM_S(5)
 #define CLOCK_EVERY SM_S(600) /* looked at, and remembered */
-#define LISTENERS   (SM_CONFIG_TCP_MAX + 1)
+#define LISTENERS   (2 * SM_CONFIG_TCP_MAX + 1)
 /* SEEs are endpoints of the node like clients, whose numbers net gives below this one. */
 #define FIRST_INSTANCE 65536u
 
@@ -657,6 +658,23 @@ static void see_spawn(struct daemon *d, const struct sm_ipc_msg *m)
 
 /* -- sockets ----------------------------------------------------------------------------- */
 
+/* Where UDP cannot be had, TCP does: that is said and no reason not to start. */
+static void listen_udp(struct daemon *d, const struct sm_inet *at)
+{
+    struct listener *l = &d->listeners[d->n_listeners];
+    char text[SM_INET_TEXT];
+    sm_inet_print(at, text);
+    enum sm_err e = sm_udp_bind(at, &l->fd);
+    if (e != SM_OK) {
+        note(d, SM_LOG_WARN, "no-udp", "udp=%s err=%s", text, sm_err_name(e));
+        return;
+    }
+    l->kind = SM_LISTENER_UDP;
+    (void)snprintf(l->address, sizeof l->address, "%s", text);
+    d->n_listeners++;
+    note(d, SM_LOG_NOTICE, "listening", "udp=%s", text);
+}
+
 static bool listen_tcp(struct daemon *d, struct sm_inet at)
 {
     struct listener *l = &d->listeners[d->n_listeners];
@@ -677,6 +695,9 @@ static bool listen_tcp(struct daemon *d, struct sm_inet at)
     (void)snprintf(l->address, sizeof l->address, "%s", text);
     d->n_listeners++;
     note(d, SM_LOG_NOTICE, "listening", "tcp=%s", text);
+    if (d->config.listen.udp == SM_UDP_SAME) {
+        listen_udp(d, &at);
+    }
     return true;
 }
 

@@ -126,6 +126,20 @@ static void dial(struct net *n, const struct sm_action *a)
     }
 }
 
+static void on_datagrams(void *ctx, const struct sm_inet *from, uint8_t *p, size_t len,
+                         size_t segment)
+{
+    struct net_udp *u = ctx;
+    struct sm_event ev = {.kind = SM_EV_DATAGRAMS,
+                          .from = {.family = from->family, .port = from->port},
+                          .sock = (uint8_t)(u - u->net->udp),
+                          .input = p,
+                          .input_n = len,
+                          .segment = segment};
+    memcpy(ev.from.ip, from->ip, sizeof ev.from.ip);
+    net_step(u->net, &ev);
+}
+
 static void on_tcp_accepted(void *ctx, int fd)
 {
     struct net *n = ctx;
@@ -304,8 +318,25 @@ static void trace(struct net *n, const struct sm_action *a)
 
 /* -- driving the core --------------------------------------------------------------------- */
 
+static void send_datagrams(struct net *n, const struct sm_action *a)
+{
+    struct sm_inet to = {.family = a->addr.family, .port = a->addr.port};
+    memcpy(to.ip, a->addr.ip, sizeof to.ip);
+    for (unsigned i = 0; i < n->n_udp; i++) {
+        if (a->sock == i ||
+            (a->sock == SM_SOCK_ANY && sm_udp_family(n->udp[i].socket) == to.family)) {
+            sm_udp_send(n->udp[i].socket, &to, a->bytes, a->segment);
+            return;
+        }
+    }
+}
+
 static void send_bytes(struct net *n, const struct sm_action *a)
 {
+    if (a->segment > 0) {
+        send_datagrams(n, a);
+        return;
+    }
     struct conn *c = conn_of(n, a->conn);
     if (c == NULL) {
         return;
@@ -429,6 +460,12 @@ static void on_turn(void *ctx)
 
 /* -- messages of the other programs ------------------------------------------------------- */
 
+/* Main listens on both, or says why not. */
+static bool has_udp(const struct sm_config *c)
+{
+    return c->listen.udp == SM_UDP_SAME && c->listen.n_tcp > 0;
+}
+
 static void fill_self(struct net *n, const struct sm_ipc_identity *id,
                       struct sm_node_record *out)
 {
@@ -441,6 +478,9 @@ static void fill_self(struct net *n, const struct sm_ipc_identity *id,
     memcpy(out->sign_key, id->sign_key, sizeof out->sign_key);
     memcpy(out->measurement, id->measurement, sizeof out->measurement);
     memcpy(out->owner, c->node.owner, sizeof out->owner);
+    if (has_udp(c)) {
+        out->flags |= SM_NODE_UDP;
+    }
     for (size_t i = 0; i < c->listen.n_tcp; i++) {
         struct sm_net_addr *a = &out->addrs[out->n_addrs++];
         a->family = c->listen.tcp[i].family;
@@ -476,12 +516,14 @@ static void start_node(struct net *n, const struct sm_ipc_identity *id)
     cfg->knocks_max = NET_KNOCKS;
     cfg->strangers_max = NET_STRANGERS;
     cfg->of_source_max = NET_OF_SOURCE;
-    cfg->tunnels_max = n->config->limits.tunnels + NET_KNOCKS + NET_STRANGERS;
+    cfg->tunnels_max = 2 * n->config->limits.tunnels + NET_KNOCKS + NET_STRANGERS;
     cfg->queue_bytes = (size_t)n->config->limits.queue;
     cfg->sessions_max = n->config->limits.sessions;
     sm_rng_bytes(&n->rng, cfg->seed, sizeof cfg->seed);
     fill_self(n, id, &cfg->self);
+    cfg->has_udp = has_udp(n->config);
     for (size_t i = 0; i < n->config->n_peers; i++) {
+        cfg->carriers[i] = (enum sm_carrier)n->config->peers[i].carrier;
         const struct sm_inet *a = &n->config->peers[i].address;
         struct sm_net_addr *to = &cfg->peers[cfg->n_peers++];
         to->family = a->family;
@@ -501,13 +543,29 @@ static void start_node(struct net *n, const struct sm_ipc_identity *id)
     net_step(n, &(struct sm_event){.kind = SM_EV_TIMER});
 }
 
+static void add_udp(struct net *n, int fd)
+{
+    struct net_udp *u = &n->udp[n->n_udp];
+    if (n->n_udp == SM_COUNT(n->udp) ||
+        sm_udp_new(n->loop, fd, on_datagrams, u, &u->socket) != SM_OK) {
+        close(fd);
+        return;
+    }
+    u->net = n;
+    n->n_udp++;
+}
+
 static void add_listener(struct net *n, const struct sm_ipc_msg *m)
 {
     enum sm_ipc_listener kind;
     struct sm_view address;
     struct sm_listener **at = &n->listeners[n->n_listeners];
-    if (sm_ipc_listener_read(m->body, &kind, &address) != SM_OK ||
-        n->n_listeners == SM_COUNT(n->listeners) ||
+    enum sm_err e = sm_ipc_listener_read(m->body, &kind, &address);
+    if (e == SM_OK && kind == SM_LISTENER_UDP) {
+        add_udp(n, m->fd);
+        return;
+    }
+    if (e != SM_OK || n->n_listeners == SM_COUNT(n->listeners) ||
         sm_listener_new(n->loop, m->fd, kind == SM_LISTENER_TCP ? on_tcp_accepted : ep_accepted,
                         n, at) != SM_OK) {
         close(m->fd);
@@ -714,6 +772,9 @@ static void stop(void *ctx)
     struct net *n = ctx;
     for (unsigned i = 0; i < n->n_listeners; i++) {
         sm_listener_free(n->listeners[i]);
+    }
+    for (unsigned i = 0; i < n->n_udp; i++) {
+        sm_udp_free(n->udp[i].socket);
     }
     for (unsigned i = 0; i < NET_CONNS; i++) {
         if (n->conns[i].id != 0) {

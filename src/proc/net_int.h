@@ -10,6 +10,7 @@
 #include "crypto/rng.h"
 #include "os/clock.h"
 #include "os/loop.h"
+#include "os/udp.h"
 #include "proc/child_common.h"
 #include "wire/ctl.h"
 #include "wire/fragment.h"
@@ -123,6 +124,11 @@ struct net {
     struct store_ask asks[NET_STORE_ASKS];
     struct sm_listener *listeners[8];
     unsigned n_listeners;
+    struct net_udp {
+        struct net *net;
+        struct sm_udp *socket;
+    } udp[SM_CONFIG_TCP_MAX];
+    unsigned n_udp;
     struct sm_ipc_publish *waiting;
     size_t n_waiting;
     struct sm_buf docs[SM_DOC_REVOCATION + 1]; /* by kind, until the core is there */

@@ -83,6 +83,28 @@ static enum sm_err find_node(struct net *n, const char *word, struct sm_route_in
 
 /* -- answers ----------------------------------------------------------------------------- */
 
+/* The tunnels to one neighbour, by carrier. */
+static json_t *carriers(struct net *n, const struct sm_node_id *node)
+{
+    json_t *list = json_array();
+    struct sm_node_tunnel t;
+    for (int is_udp = 0; is_udp < 2; is_udp++) {
+        if (!sm_node_carrier(n->node, node, is_udp, &t)) {
+            continue;
+        }
+        json_t *c = json_pack("{s:s, s:b, s:o}", "carrier", is_udp ? "udp" : "tcp", "used",
+                              (int)t.is_chosen, "rtt_ms", json_ms(t.rtt));
+        if (is_udp) {
+            json_object_set_new(c, "mtu", json_integer((json_int_t)t.udp.mtu));
+            json_object_set_new(c, "loss", json_real((double)t.udp.loss / 65536.0));
+            json_object_set_new(c, "lost", json_integer((json_int_t)t.udp.n_lost));
+            json_object_set_new(c, "moves", json_integer((json_int_t)t.udp.moves));
+        }
+        json_array_append_new(list, c);
+    }
+    return list;
+}
+
 static json_t *tunnels(struct net *n)
 {
     json_t *list = json_array();
@@ -90,6 +112,8 @@ static json_t *tunnels(struct net *n)
     for (unsigned i = 0; sm_node_tunnel(n->node, i, &t); i++) {
         json_t *peer = json_hop(n, sm_hop_of(&t.node));
         json_object_set_new(peer, "rtt_ms", json_ms(t.rtt));
+        json_object_set_new(peer, "carrier", json_string(t.is_udp ? "udp" : "tcp"));
+        json_object_set_new(peer, "carriers", carriers(n, &t.node));
         json_object_set_new(peer, "dialled_by",
                             json_string(t.is_outbound ? "this node" : "the peer"));
         json_object_set_new(

@@ -89,8 +89,9 @@ enum sm_node_flag {
     SM_NODE_GATEWAY = 1,
     SM_NODE_STORE = 2,
     SM_NODE_SEE = 4,
+    SM_NODE_UDP = 8, /* it speaks UDP too, at the same addresses and ports */
 };
-#define SM_NODE_FLAGS 7u
+#define SM_NODE_FLAGS 15u
 
 #define SM_NODE_OWNER_MAX       32u
 #define SM_NODE_ADDRS_MAX       4u
