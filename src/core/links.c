@@ -241,6 +241,7 @@ struct link *links_stranger(struct sm_node *n, const struct sm_net_addr *from)
     struct link *l = links_new(n, SM_CONN_UDP | (++n->next_conn & (SM_CONN_UDP - 1)), -1, true);
     if (l != NULL) {
         l->source = source;
+        l->from = *from;
         l->since = n->now;
     }
     return l;
