@@ -117,7 +117,7 @@ static void paths_follow_from_home_and_defaults_are_safe(void)
     T_STR(c.listen.control, "/h/control.sock");
     T_STR(c.store.dir, "/h/store");
     T_EQ(c.listen.n_tcp, 0);
-    T_EQ(c.node.roles, SM_NODE_FLAGS);
+    T_EQ(c.node.roles, SM_NODE_GATEWAY | SM_NODE_STORE | SM_NODE_SEE);
     T_ERR(sm_config_parse(sm_view_str(least), NULL, &c, &why), SM_E_CONFIG);
     T_ERR(sm_config_parse(sm_view_str(least), "h", &c, &why), SM_E_CONFIG);
 }
