@@ -61,6 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     FUZZ_SAME(ctl_task, in, room);
     FUZZ_SAME(ctl_report, in, room);
     FUZZ_SAME(ctl_doc, in, room);
+    FUZZ_SAME(ctl_tun, in, room);
     free(room);
     return 0;
 }

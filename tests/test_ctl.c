@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "t.h"
+
 #include "wire/ctl.h"
+#include <string.h>
 
 static void a_packet_comes_back_and_has_one_encoding(void)
 {
@@ -56,12 +58,37 @@ static void a_head_that_promises_too_much_is_refused(void)
     T_ERR(sm_ctl_head_read(sm_view_of(bytes, 15), &got), SM_E_TRUNCATED);
 }
 
+static void an_interface_has_a_name_that_needs_no_quoting(void)
+{
+    static const char *const good[] = {"seemesh0", "a", "fifteen-letters", "a.b_C-9"};
+    static const char *const bad[] = {"", "a b", "a/b", "a\n", "sixteen-letters-"};
+    uint8_t room[64];
+    struct sm_ctl_tun m = {.mtu = 1400}, back;
+    for (size_t i = 0; i < SM_COUNT(good); i++) {
+        struct sm_wr w = sm_wr_init(room, sizeof room);
+        memset(m.name, 0, sizeof m.name);
+        memcpy(m.name, good[i], strlen(good[i]));
+        sm_ctl_tun_write(&w, &m);
+        T_OK(sm_ctl_tun_read(sm_view_of(room, w.n), &back));
+        T_EQ(back.mtu, 1400);
+        T_TRUE(strcmp(back.name, good[i]) == 0);
+        T_ERR(sm_ctl_tun_read(sm_view_of(room, w.n - 1), &back), SM_E_TRUNCATED);
+    }
+    for (size_t i = 0; i < SM_COUNT(bad); i++) {
+        struct sm_wr w = sm_wr_init(room, sizeof room);
+        sm_wr_u32(&w, 1400);
+        sm_wr_blob(&w, sm_view_str(bad[i]));
+        T_TRUE(sm_ctl_tun_read(sm_view_of(room, w.n), &back) != SM_OK);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct t_case cases[] = {
         T_CASE(a_packet_comes_back_and_has_one_encoding),
         T_CASE(a_found_list_holds_as_many_records_as_it_says),
         T_CASE(a_head_that_promises_too_much_is_refused),
+        T_CASE(an_interface_has_a_name_that_needs_no_quoting),
     };
     return t_main(cases, SM_COUNT(cases), argc, argv);
 }

@@ -277,7 +277,7 @@ enum sm_err sm_ctl_tun_read(struct sm_view in, struct sm_ctl_tun *out)
     struct sm_rd r = sm_rd_init(in);
     struct sm_ctl_tun m = {.mtu = sm_rd_u32(&r)};
     struct sm_view name = sm_rd_blob(&r, SM_CTL_TUN_NAME - 1);
-    if (!is_name(name)) {
+    if (!r.failed && !is_name(name)) {
         sm_rd_fail(&r);
     }
     SM_TRY(sm_rd_done(&r));
