@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /* flood HOME ROOT ADDRESS:PORT SECONDS honest [DIALS]
- * flood HOME ROOT ADDRESS:PORT SECONDS idle|hello|solve RATE
+ * flood HOME ROOT ADDRESS:PORT SECONDS idle|hello|solve|pq|drip|junk RATE
  *
  * Strangers for a real node of the development mesh whose configuration is in HOME and whose
  * root's key is in ROOT.  The honest one makes whole attested tunnels, one after the other,
  * each as a newly started node would, and says how many came up.  The others open RATE
  * connections a second from addresses all over 127/8: to say nothing, to send HELLO and go no
- * further, or to solve the puzzle as well.  One JSON object on stdout. */
+ * further, to solve the puzzle as well, to send a HELLO with a key of ML-KEM, to say a HELLO
+ * one byte at a time, or to say what is none.  One JSON object on stdout. */
 #include "attest/dev.h"
 #include "core/door.h"
 #include "core/handshake.h"
@@ -239,13 +240,17 @@ static int honest(struct self *s, unsigned long dials)
 
 /* -- the others ---------------------------------------------------------------------------- */
 
-enum kind { IDLE, HELLO, SOLVE };
+enum kind { IDLE, HELLO, SOLVE, PQ, DRIP, JUNK };
+
+#define DRIP_EVERY SM_MS(200) /* a byte; a HELLO of 44 would take 9 s */
 
 struct stranger {
     int fd; /* -1: none */
     bool has_said_hello, has_answered;
-    uint8_t hello[SM_HAND_HEAD + 32], in[SM_HAND_HEAD + SM_COOKIE_BYTES];
-    size_t in_n;
+    uint8_t hello[SM_HAND_HEAD + 32 + SM_KEM_PUB + SM_TAG_BYTES];
+    uint8_t in[SM_HAND_HEAD + SM_COOKIE_BYTES];
+    size_t hello_n, said, in_n;
+    struct sm_mono say_at;
 };
 
 struct crowd {
@@ -264,7 +269,23 @@ static void leave(struct stranger *x)
     }
 }
 
-static void come(struct self *s, struct crowd *c)
+static void make_hello(struct self *s, enum kind kind, struct stranger *x)
+{
+    bool is_pq = kind == PQ;
+    x->hello_n = SM_HAND_HEAD + 32 + (is_pq ? SM_KEM_PUB + SM_TAG_BYTES : 0);
+    sm_rng_bytes(&s->rng, x->hello, x->hello_n);
+    if (kind != JUNK) {
+        sm_hand_write(&(struct sm_hand){.kind = SM_HAND_HELLO,
+                                        .pattern = SM_HAND_XX,
+                                        .cipher = SM_AESGCM,
+                                        .faster = SM_AESGCM,
+                                        .pq = is_pq ? SM_HAND_PQ : 0,
+                                        .n = (uint16_t)(x->hello_n - SM_HAND_HEAD)},
+                      x->hello);
+    }
+}
+
+static void come(struct self *s, struct crowd *c, enum kind kind)
 {
     struct stranger *x = &c->s[c->at++ % OPEN_MAX];
     leave(x);
@@ -276,13 +297,7 @@ static void come(struct self *s, struct crowd *c)
         return;
     }
     c->opened++;
-    sm_hand_write(&(struct sm_hand){.kind = SM_HAND_HELLO,
-                                    .pattern = SM_HAND_XX,
-                                    .cipher = SM_AESGCM,
-                                    .faster = SM_AESGCM,
-                                    .n = 32},
-                  x->hello);
-    sm_rng_bytes(&s->rng, x->hello + SM_HAND_HEAD, 32);
+    make_hello(s, kind, x);
 }
 
 static void answer(struct crowd *c, struct stranger *x)
@@ -300,18 +315,21 @@ static void answer(struct crowd *c, struct stranger *x)
     sm_hand_write(&(struct sm_hand){.kind = SM_HAND_ADMIT, .n = SM_ADMIT_BYTES}, head);
     sm_wr_bytes(&w, head, sizeof head);
     sm_admit_write(&cookie, nonce, &w);
-    sm_wr_bytes(&w, x->hello, sizeof x->hello);
+    sm_wr_bytes(&w, x->hello, x->hello_n);
     (void)!send(x->fd, out, w.n, MSG_NOSIGNAL);
     c->answered++;
 }
 
-static void go_on(struct crowd *c, struct stranger *x, enum kind kind)
+static void go_on(struct crowd *c, struct stranger *x, enum kind kind, struct sm_mono now)
 {
     if (x->fd < 0 || kind == IDLE) {
         return;
     }
-    if (!x->has_said_hello) {
-        x->has_said_hello = send(x->fd, x->hello, sizeof x->hello, MSG_NOSIGNAL) > 0;
+    if (!x->has_said_hello && sm_is_due(x->say_at, now)) {
+        size_t n = kind == DRIP ? 1 : x->hello_n;
+        x->said += send(x->fd, x->hello + x->said, n, MSG_NOSIGNAL) > 0 ? n : 0;
+        x->has_said_hello = x->said == x->hello_n;
+        x->say_at = kind == DRIP ? sm_after(now, DRIP_EVERY) : now;
         return;
     }
     if (kind == SOLVE && !x->has_answered) {
@@ -336,10 +354,10 @@ static int flood(struct self *s, enum kind kind, unsigned long rate)
     for (; !sm_is_due(s->end, now); now = sm_clock_mono()) {
         unsigned long due = sm_between(began, now).ns / 1000 * rate / 1000000;
         for (unsigned i = 0; i < 64 && c.opened + c.refused < due; i++) {
-            come(s, &c);
+            come(s, &c, kind);
         }
         for (unsigned i = 0; i < OPEN_MAX; i++) {
-            go_on(&c, &c.s[i], kind);
+            go_on(&c, &c.s[i], kind, now);
         }
         (void)poll(NULL, 0, 2);
     }
@@ -353,7 +371,7 @@ static int flood(struct self *s, enum kind kind, unsigned long rate)
 
 int main(int argc, char **argv)
 {
-    static const char *const kinds[] = {"idle", "hello", "solve"};
+    static const char *const kinds[] = {"idle", "hello", "solve", "pq", "drip", "junk"};
     static struct self self;
     enum sm_err e = argc >= 6 ? self_make(&self, argv) : SM_E_USAGE;
     unsigned long number = argc > 6 ? strtoul(argv[6], NULL, 10) : DIALS_MAX;
