@@ -155,6 +155,35 @@ static void another_root_mesh_or_platform_id_is_refused(void)
     T_ERR(verify_node(&w, &w.dev, NOW), SM_E_AUTH);
 }
 
+/* However well a machine signs for itself: its ids are four, and follow from what it is. */
+static void a_platform_has_four_ids_and_no_fifth(void)
+{
+    struct world w;
+    uint8_t platform_id[32];
+    struct sm_node_id seen[SM_NODE_INDEXES];
+    world_make(&w, sm_suite_real());
+    memset(platform_id, 0x55, sizeof platform_id);
+    for (unsigned i = 0; i < 256; i++) {
+        w.rec.index = (uint8_t)i;
+        sm_node_id_make(platform_id, (uint8_t)i, w.dev.network, &w.rec.node_id);
+        publish(&w);
+        if (i >= SM_NODE_INDEXES) {
+            T_ERR(verify_node(&w, &w.dev, NOW), SM_E_MALFORMED);
+            continue;
+        }
+        T_OK(verify_node(&w, &w.dev, NOW));
+        seen[i] = w.rec.node_id;
+        for (unsigned k = 0; k < i; k++) {
+            T_TRUE(!sm_node_id_eq(&seen[i], &seen[k]));
+        }
+    }
+    T_EQ(SM_NODE_INDEXES, 4);
+    w.rec.index = 0;
+    memset(w.rec.node_id.b, 7, sizeof w.rec.node_id.b); /* of its choice */
+    publish(&w);
+    T_ERR(verify_node(&w, &w.dev, NOW), SM_E_AUTH);
+}
+
 static void an_endorsement_of_another_key_is_refused(void)
 {
     struct world w;
@@ -430,6 +459,7 @@ int main(int argc, char **argv)
     static const struct t_case cases[] = {
         T_CASE(a_node_endorsed_by_the_pinned_root_is_believed),
         T_CASE(another_root_mesh_or_platform_id_is_refused),
+        T_CASE(a_platform_has_four_ids_and_no_fifth),
         T_CASE(an_endorsement_of_another_key_is_refused),
         T_CASE(a_second_pinned_root_may_endorse_too),
         T_CASE(a_known_record_is_judged_as_if_it_were_new),

@@ -15,7 +15,7 @@ enum { NODES = 12, AREA = 7 };
 struct host {
     bool is_running, is_silent; /* silent: takes part in everything but forwards nothing */
     struct sm_sign_pair key;
-    uint8_t platform_id[32];
+    uint8_t platform_id[32], index;
     struct sm_node_id id;
     uint64_t node_seq;
     uint8_t bytes[SM_NODE_RECORD_MAX];
@@ -77,6 +77,7 @@ static void record_make(struct host *h)
                                           .not_before = wall(),
                                           .expires = {wall().s + 4 * 3600}},
                                  .node_id = h->id,
+                                 .index = h->index,
                                  .platform = SM_PLATFORM_SOFTWARE,
                                  .area = AREA};
     memcpy(rec.sign_key, h->key.pub.b, sizeof rec.sign_key);
@@ -496,6 +497,44 @@ static void an_excluded_node_carries_nothing_but_can_be_reached(void)
     world_stop();
 }
 
+/* One machine may run nodes under four ids; what one of them does is held against all. */
+static void an_exclusion_follows_to_the_other_ids_of_the_machine(void)
+{
+    world_start(0);
+    for (unsigned i = 1; i <= 4; i++) { /* hosts 1 to 4 are one machine */
+        struct host *h = &w.host[i];
+        memcpy(h->platform_id, w.host[1].platform_id, sizeof h->platform_id);
+        h->index = (uint8_t)(i - 1);
+        sm_node_id_make(h->platform_id, h->index, w.anchor.network, &h->id);
+    }
+    for (unsigned i = 0; i < 7; i++) {
+        host_start(&w.host[i]);
+    }
+    for (unsigned i = 1; i <= 5; i++) { /* 0 - {1,2,3,4,5} - 6 */
+        link_up(0, i, 1000);
+        link_up(i, 6, 1000);
+    }
+    run(SM_S(10));
+    struct sm_route_path p[SM_ROUTE_PATHS];
+    T_EQ(paths(0, 6, p), 4);
+    while (!sm_trust_observe(w.host[0].trust, w.now, &w.host[2].id, SM_TRUST_BAD_HASH)) {
+    }
+    sm_route_trust_changed(w.host[0].route, w.now, &w.host[2].id);
+    T_EQ(paths(0, 6, p), 1); /* at once */
+    T_EQ(host_of(p[0].hops[0]), 5);
+    for (unsigned i = 1; i <= 4; i++) {
+        T_EQ(sm_trust_score(w.host[0].trust, w.now, &w.host[i].id), 0);
+    }
+    T_TRUE(sm_trust_score(w.host[0].trust, w.now, &w.host[5].id) > SM_TRUST_MIN);
+    /* A new start, with a new key and the last id, washes nothing off. */
+    sm_sign_pair_make(w.suite, &w.rng, &w.host[4].key);
+    record_make(&w.host[4]);
+    T_OK(sm_route_self(w.host[4].route, w.now, wall(), w.host[4].record));
+    run(SM_S(30));
+    T_EQ(sm_trust_score(w.host[0].trust, w.now, &w.host[4].id), 0);
+    world_stop();
+}
+
 static void small_changes_of_a_link_stay_silent_and_great_ones_are_told_at_once(void)
 {
     ring(4);
@@ -648,6 +687,7 @@ int main(int argc, char **argv)
         T_CASE(a_second_path_over_a_silent_relay_is_not_used),
         T_CASE(a_paused_neighbour_gets_all_when_it_is_ready),
         T_CASE(an_excluded_node_carries_nothing_but_can_be_reached),
+        T_CASE(an_exclusion_follows_to_the_other_ids_of_the_machine),
         T_CASE(small_changes_of_a_link_stay_silent_and_great_ones_are_told_at_once),
         T_CASE(a_strangers_noise_changes_nothing),
         T_CASE(explain_adds_up),
