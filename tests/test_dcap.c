@@ -161,6 +161,31 @@ static void collateral_counts_only_in_its_window(void)
     T_TRUE(verify() != SM_OK);
 }
 
+static bool is_told(const char *field)
+{
+    for (size_t i = 0; i < b.why.n; i++) {
+        if (b.why.r[i].code == SM_REASON_COLLATERAL && strcmp(b.why.r[i].field, field) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The revocation lists end first here; each document must be looked at all the same. */
+static void each_document_that_ended_is_told(void)
+{
+    load_tdx();
+    b.now.s = 1752920163; /* the end of the TCB info */
+    T_TRUE(verify() != SM_OK);
+    T_TRUE(!is_told("tcb info") && !is_told("qe identity"));
+    b.now.s++;
+    T_TRUE(verify() != SM_OK);
+    T_TRUE(is_told("tcb info") && !is_told("qe identity"));
+    b.now.s = 1752921147 + 1; /* and of the QE identity */
+    T_TRUE(verify() != SM_OK);
+    T_TRUE(is_told("tcb info") && is_told("qe identity"));
+}
+
 /* -- other platforms, other documents ---------------------------------------------------- */
 
 static void documents_of_another_platform_are_refused(void)
@@ -275,6 +300,7 @@ int main(int argc, char **argv)
         T_CASE(a_debug_td_is_told_to_be_one),
         T_CASE(a_platform_below_every_level_is_refused),
         T_CASE(collateral_counts_only_in_its_window),
+        T_CASE(each_document_that_ended_is_told),
         T_CASE(documents_of_another_platform_are_refused),
         T_CASE(the_chain_of_one_purpose_does_not_serve_another),
         T_CASE(without_the_pinned_root_nothing_is_believed),

@@ -3,6 +3,7 @@
  * can talk them out of it.  The stand-in suite has a KEM that hides nothing, so the protocol is
  * tested everywhere; where the OpenSSL that is loaded has ML-KEM-768 (3.5), the real one runs
  * through the same cases and the published vectors. */
+#include "base/map.h"
 #include "core/door.h"
 #include "core/handshake.h"
 #include "crypto/hash.h"
@@ -308,6 +309,31 @@ static void without_the_kems_secret_there_is_no_tunnel(void)
     }
 }
 
+/* A KEM whose secret does not depend on all of the ciphertext: the psk does. */
+static enum sm_err malleable_open(const struct sm_kem_seed *seed, const struct sm_kem_ct *ct,
+                                  struct sm_secret32 *out)
+{
+    struct sm_kem_ct same = *ct;
+    sm_put_le64(same.b + sizeof same.b - 8, sm_siphash(same.b, 32, 12, sizeof same.b - 8));
+    return sm_suite_sim()->kem_open(seed, &same, out);
+}
+
+static void a_ciphertext_is_bound_whatever_the_kem_makes_of_it(void)
+{
+    for (int flip = 0; flip < 2; flip++) {
+        struct pair *p = pair_make(sm_suite_sim(), SM_PQ_AUTO, SM_PQ_AUTO);
+        struct sm_suite malleable = *sm_suite_sim();
+        malleable.kem_open = malleable_open;
+        p->ca.suite = &malleable;
+        pair_open(p);
+        rig_carry(&p->a, &p->b, T0);
+        p->b.wire.p[SM_HAND_HEAD + SM_KEM_CT - 1] ^= (uint8_t)flip;
+        rig_run(&p->a, &p->b, T0);
+        T_EQ(p->a.is_up && p->b.is_up, flip == 0);
+        pair_free(p);
+    }
+}
+
 /* Two handshakes with the same keys of X25519 and other secrets of the KEM: nothing of what
  * they end in may be the same. */
 static void shake(struct sm_handshake *a, struct sm_handshake *b, struct sm_rng *ra,
@@ -557,6 +583,7 @@ int main(int argc, char **argv)
         T_CASE(the_same_with_the_real_one),
         T_CASE(an_old_key_leads_to_xx_with_a_fresh_kem_key),
         T_CASE(without_the_kems_secret_there_is_no_tunnel),
+        T_CASE(a_ciphertext_is_bound_whatever_the_kem_makes_of_it),
         T_CASE(secrets_are_wiped_once_used),
         T_CASE(every_hello_has_a_fresh_kem_key),
         T_CASE(no_flipped_bit_of_a_hybrid_handshake_survives),
