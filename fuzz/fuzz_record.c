@@ -97,6 +97,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (sm_sign_request_read(in, &req) == SM_OK && req.kind == SM_SIGN_EVIDENCE) {
         sm_sign_evidence_write(&req.binding, &w);
         expect_same(&w, in, 0);
+    } else if (sm_sign_request_read(in, &req) == SM_OK && req.kind == SM_SIGN_USER) {
+        sm_sign_user_write(req.user, &w);
+        expect_same(&w, in, 0);
     }
     return 0;
 }

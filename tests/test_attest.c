@@ -5,6 +5,7 @@
 #include "attest/evidence.h"
 #include "crypto/known.h"
 #include "crypto/suite_sim.h"
+#include "wire/frame.h"
 
 #define NOW ((struct sm_wall){1700000000u})
 
@@ -426,6 +427,31 @@ static void passports_join_an_endpoint_to_its_node_only(void)
     T_EQ(p.dh_key[5], 0x33);
 }
 
+/* Whoever may ask for evidence must not get any that a tunnel takes, whatever is asked for. */
+static void the_evidence_of_people_opens_no_tunnel(void)
+{
+    struct world w;
+    struct sm_claims c;
+    struct sm_reasons why;
+    uint8_t rd[SM_REPORT_DATA], half[SM_USER_DATA_MAX], evidence[SM_EVIDENCE_MAX];
+    world_make(&w, sm_suite_real());
+    half[0] = w.binding.role; /* what the binding begins with, as far as it may be asked for */
+    memcpy(half + 1, w.binding.h, 32);
+    memcpy(half + 33, w.binding.pk_self, 31);
+    const struct sm_view asked[] = {sm_view_of(w.rd, sizeof w.rd),
+                                    sm_view_of(half, sizeof half), sm_view_of(w.binding.h, 32),
+                                    sm_view_str("x")};
+    for (size_t i = 0; i < SM_COUNT(asked); i++) {
+        struct sm_wr o = sm_wr_init(evidence, sizeof evidence);
+        sm_user_report_data(asked[i], rd);
+        T_OK(sm_dev_collect(w.suite, &w.node, &w.platform, NOW, rd, &o));
+        T_OK(sm_evidence_verify(w.suite, &w.dev, NOW, &w.who, sm_view_of(evidence, o.n), &c,
+                                &why));
+        T_ERR(sm_appraise(&w.dev, NOW, &w.who, &c, w.rd, &why), SM_E_REFUSED);
+        T_TRUE(has_reason(&why, SM_REASON_REPORT_DATA));
+    }
+}
+
 static void sign_requests_read_back_and_nothing_else_is_signed(void)
 {
     struct world w;
@@ -445,8 +471,14 @@ static void sign_requests_read_back_and_nothing_else_is_signed(void)
     }
     buf[1] = 3;
     T_ERR(sm_sign_request_read(v, &req), SM_E_MALFORMED);
-    buf[0] = 3;
+    buf[0] = 4;
     T_ERR(sm_sign_request_read(v, &req), SM_E_MALFORMED);
+    for (size_t n = 0; n <= SM_USER_DATA_MAX + 1; n++) {
+        uint8_t user[1 + SM_USER_DATA_MAX + 1] = {SM_SIGN_USER};
+        bool is_right = n > 0 && n <= SM_USER_DATA_MAX;
+        T_EQ(sm_sign_request_read(sm_view_of(user, 1 + n), &req) == SM_OK, is_right);
+        T_TRUE(!is_right || req.user.n == n);
+    }
     uint8_t rec[SM_NODE_RECORD_MAX + 1];
     o = sm_wr_init(rec, sizeof rec);
     sm_sign_record_write(sm_view_sub(w.record, 0, w.record.n - SM_RECORD_SIG), &o);
@@ -472,6 +504,7 @@ int main(int argc, char **argv)
         T_CASE(evidence_by_another_key_or_with_a_flipped_bit_is_refused),
         T_CASE(hardware_platforms_have_no_fallback),
         T_CASE(passports_join_an_endpoint_to_its_node_only),
+        T_CASE(the_evidence_of_people_opens_no_tunnel),
         T_CASE(sign_requests_read_back_and_nothing_else_is_signed),
     };
     return t_main(cases, SM_COUNT(cases), argc, argv);

@@ -23,3 +23,13 @@ void sm_binding_report_data(const struct sm_binding *b, uint8_t out[static SM_RE
     sm_hash_add(&h, sm_view_of(hint, sizeof hint));
     sm_hash_end(&h, out);
 }
+
+void sm_user_report_data(struct sm_view data, uint8_t out[static SM_REPORT_DATA])
+{
+    static const char label[] = "seemesh/user/v1"; /* with its zero byte */
+    struct sm_hash h;
+    sm_hash_init(&h, SM_SHA512);
+    sm_hash_add(&h, sm_view_of(label, sizeof label));
+    sm_hash_add(&h, data);
+    sm_hash_end(&h, out);
+}

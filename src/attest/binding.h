@@ -15,3 +15,6 @@
 #define SM_REPORT_DATA 64u
 
 void sm_binding_report_data(const struct sm_binding *b, uint8_t out[static SM_REPORT_DATA]);
+
+/* For evidence that people ask for, of no session: SHA-512("seemesh/user/v1" 0 || data). */
+void sm_user_report_data(struct sm_view data, uint8_t out[static SM_REPORT_DATA]);

@@ -160,6 +160,18 @@ const struct cli_command cli_commands[] = {
      "event logs the first event that differs is named for each register.\n\n"
      "  --as-of TIME    verify files as of then (now)\n",
      cmd_attest_diff},
+    {"attest collect", "-o FILE", "ask this node's platform for evidence",
+     "examples:\n"
+     "  seemesh attest collect -o good.cmw\n"
+     "  seemesh attest collect --data 00112233 --raw parts\n\n"
+     "Writes an envelope for 'attest explain' and 'attest diff'.  It is made for bytes of "
+     "your\n"
+     "own choice under a prefix that no tunnel uses: it proves the machine to who chose them,\n"
+     "and nothing to a peer.  At most one in two seconds.\n\n"
+     "  --data HEX           1 to 64 bytes it is to be made for (32 by chance)\n"
+     "  -o, --output FILE    the envelope\n"
+     "  --raw DIR            each part in a file of its own, as it came\n",
+     cmd_attest_collect},
     {"attest refusals", "", "list whom this node refused lately, who refused it, and why", NULL,
      cmd_attest_refusals},
     {"attest reasons", "", "list why evidence is refused, and what would mend it",

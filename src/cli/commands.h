@@ -13,6 +13,7 @@ enum sm_err cmd_rm(struct cli *c, int argc, char **argv);
 enum sm_err cmd_run(struct cli *c, int argc, char **argv);
 enum sm_err cmd_verify(struct cli *c, int argc, char **argv);
 enum sm_err cmd_attest_verify(struct cli *c, int argc, char **argv);
+enum sm_err cmd_attest_collect(struct cli *c, int argc, char **argv);
 enum sm_err cmd_attest_refusals(struct cli *c, int argc, char **argv);
 enum sm_err cmd_attest_reasons(struct cli *c, int argc, char **argv);
 enum sm_err cmd_attest_diff(struct cli *c, int argc, char **argv);

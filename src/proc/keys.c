@@ -30,7 +30,10 @@
 #define RECORD_S_MAX (25u * 3600u) /* a day, and an hour for clocks and renewal */
 #define ENDPOINT_S   (12u * 3600u) /* net renews clients', a SEE its own, after half of it */
 
+#define USER_EVERY SM_S(2)
+
 struct keys {
+    struct sm_mono user_at; /* no evidence for people before */
     struct sm_self *self;
     const struct sm_suite *suite;
     struct sm_anchor anchor;
@@ -134,7 +137,8 @@ static enum sm_err sign_record(const struct keys *k, struct sm_view record, stru
 
 /* -- evidence ---------------------------------------------------------------------------- */
 
-/* The only two places that decide what the platform signs: here, and for an epoch below. */
+/* What the platform signs is decided in three places: for a session, for an epoch and for
+ * people, each under a prefix of its own. */
 static enum sm_err ask_platform(struct keys *k, const uint8_t rd[static SM_REPORT_DATA],
                                 struct sm_wr *w)
 {
@@ -167,6 +171,33 @@ static enum sm_err collect(struct keys *k, const struct sm_binding *b, struct sm
     return ask_platform(k, rd, w);
 }
 
+/* For people: never for a session, and not so often that tunnels wait for the platform. */
+static enum sm_err collect_user(struct keys *k, struct sm_view data, struct sm_wr *w)
+{
+    uint8_t rd[SM_REPORT_DATA];
+    struct sm_mono now = sm_clock_mono();
+    if (!sm_is_due(k->user_at, now)) {
+        return SM_E_BUSY;
+    }
+    k->user_at = sm_after(now, USER_EVERY);
+    sm_user_report_data(data, rd);
+    return ask_platform(k, rd, w);
+}
+
+static enum sm_err serve_sign(struct keys *k, const struct sm_sign_request *req,
+                              struct sm_wr *w)
+{
+    switch ((enum sm_sign_kind)req->kind) {
+    case SM_SIGN_RECORD:
+        return sign_record(k, req->record, w);
+    case SM_SIGN_EVIDENCE:
+        return collect(k, &req->binding, w);
+    case SM_SIGN_USER:
+        return collect_user(k, req->user, w);
+    }
+    return SM_E_UNSUPPORTED;
+}
+
 /* -- questions --------------------------------------------------------------------------- */
 
 static void answer(struct keys *k, struct sm_ipc *ch, const struct sm_ipc_msg *m,
@@ -194,8 +225,7 @@ static void on_sign(struct keys *k, struct sm_ipc *ch, const struct sm_ipc_msg *
     struct sm_sign_request req;
     enum sm_err e = sm_sign_request_read(m->body, &req);
     if (e == SM_OK) {
-        e = req.kind == SM_SIGN_RECORD ? sign_record(k, req.record, &w)
-                                       : collect(k, &req.binding, &w);
+        e = serve_sign(k, &req, &w);
     }
     answer(k, ch, m, SM_IPC_SIGNED, e, &w);
 }

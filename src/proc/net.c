@@ -675,7 +675,9 @@ static void from_keys(struct net *n, const struct sm_ipc_msg *m)
     if (sm_ipc_answer_read(m->body, &err, &rest) != SM_OK) {
         return;
     }
-    if (m->type == SM_IPC_SIGNED) {
+    if (m->type == SM_IPC_SIGNED && m->id == NET_USER_TOKEN) {
+        ep_evidence(n, err, rest);
+    } else if (m->type == SM_IPC_SIGNED) {
         net_step(n, &(struct sm_event){
                         .kind = SM_EV_SIGNED, .token = m->id, .err = err, .bytes = rest});
     } else if (m->type == SM_IPC_CERTIFIED) {
@@ -734,6 +736,7 @@ static void on_peer(void *ctx, enum sm_prog peer, struct sm_ipc *ch)
         store_lost(n);
     } else if (ch == NULL && peer == SM_PROG_KEYS) {
         net_step(n, &(struct sm_event){.kind = SM_EV_UNSIGNED});
+        ep_evidence(n, SM_E_BUSY, (struct sm_view){0});
     } else if (peer == SM_PROG_KEYS) {
         docs_to_keys(n);
         ep_certify_again(n);

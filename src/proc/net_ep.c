@@ -523,6 +523,45 @@ static void take_query(struct net *n, struct ep *ep, uint64_t id, struct sm_view
     reply(ep, SM_CTL_QUERY, id, e, sm_buf_view(&out));
 }
 
+/* Evidence for people, of what they choose; one at a time.  Not for SEEs: their evidence is
+ * their certificate. */
+static void take_evidence(struct net *n, struct ep *ep, uint64_t id, struct sm_view data)
+{
+    uint8_t bytes[1 + SM_USER_DATA_MAX];
+    struct sm_wr w = sm_wr_init(bytes, sizeof bytes);
+    struct sm_ipc *keys = sm_self_peer(n->self, SM_PROG_KEYS);
+    struct sm_sign_request req;
+    enum sm_err e = ep->kind == SM_CTL_SEE ? SM_E_REFUSED : SM_OK;
+    sm_sign_user_write(data, &w);
+    if (e == SM_OK && (w.full || sm_sign_request_read(sm_view_of(w.p, w.n), &req) != SM_OK)) {
+        e = SM_E_INVALID;
+    }
+    if (e == SM_OK && (n->user_ask.is_used || keys == NULL)) {
+        e = SM_E_BUSY;
+    }
+    if (e == SM_OK) {
+        e = sm_ipc_send(keys, SM_IPC_SIGN, NET_USER_TOKEN, sm_view_of(w.p, w.n), -1);
+    }
+    if (e != SM_OK) {
+        reply(ep, SM_CTL_EVIDENCE, id, e, (struct sm_view){0});
+        return;
+    }
+    n->user_ask = (struct user_ask){.is_used = true, .ep = ep->id, .id = id};
+}
+
+void ep_evidence(struct net *n, enum sm_err err, struct sm_view envelope)
+{
+    struct user_ask ask = n->user_ask;
+    n->user_ask = (struct user_ask){0};
+    for (unsigned i = 0; ask.is_used && i < NET_ENDPOINTS; i++) {
+        struct ep *ep = &n->eps[i];
+        if (ep->is_used && ep->id == ask.ep) {
+            reply(ep, SM_CTL_EVIDENCE, ask.id, err, envelope);
+            return;
+        }
+    }
+}
+
 /* The operator's: a SEE has nothing to say about what its node believes. */
 static void take_offer(struct net *n, struct ep *ep, uint64_t id, struct sm_view body)
 {
@@ -590,6 +629,9 @@ static enum sm_err take(struct net *n, struct ep *ep, const struct sm_ctl_head *
         return SM_OK;
     case SM_CTL_QUERY:
         take_query(n, ep, h->id, body);
+        return SM_OK;
+    case SM_CTL_EVIDENCE:
+        take_evidence(n, ep, h->id, body);
         return SM_OK;
     case SM_CTL_TUN_UP:
         reply(ep, SM_CTL_TUN_UP, h->id, take_tun_up(n, ep, body), (struct sm_view){0});

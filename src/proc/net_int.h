@@ -81,6 +81,14 @@ struct see_start {
     struct sm_mono since;
 };
 
+/* Who waits for evidence for people; the token is none of the core's, which are small. */
+#define NET_USER_TOKEN UINT64_MAX
+struct user_ask {
+    bool is_used;
+    uint32_t ep;
+    uint64_t id;
+};
+
 /* A request of another node or client at the store. */
 struct store_ask {
     bool is_used;
@@ -116,6 +124,7 @@ struct net {
     struct sm_mono started;
     struct conn conns[NET_CONNS];
     uint32_t next_accepted;
+    struct user_ask user_ask;
     struct ep eps[NET_ENDPOINTS];
     struct net_tun tun;
     uint32_t next_client;
@@ -157,6 +166,7 @@ void ep_certified(struct net *n, uint64_t id, enum sm_err err, struct sm_view re
 void ep_packet(struct net *n, const struct sm_action *a);
 void ep_fail(struct net *n, const struct sm_action *a);
 void ep_paths(struct net *n, const struct sm_action *a);
+void ep_evidence(struct net *n, enum sm_err err, struct sm_view envelope);
 void ep_found(struct net *n, const struct sm_action *a);
 void ep_renew_passports(struct net *n);
 void ep_see_gone(struct net *n, uint64_t instance);

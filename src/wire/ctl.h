@@ -37,6 +37,8 @@ enum sm_ctl_type {
                              before the answer to HELLO, and whenever one changes */
     SM_CTL_OFFER = 21,    /* request: sm_ctl_doc, to be believed, kept and passed on; reply: an
                              error, and text that says why */
+    SM_CTL_EVIDENCE = 25, /* request: 1 to 64 bytes; reply: an envelope of evidence for people,
+                             which no tunnel takes; BUSY: ask again in two seconds */
     SM_CTL_TUN_UP = 30,   /* request: sm_ctl_tun, with the interface's descriptor; by the node's
                              own user or root only */
     SM_CTL_TUN_DOWN = 31, /* request: empty; likewise */

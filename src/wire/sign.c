@@ -20,6 +20,12 @@ void sm_sign_evidence_write(const struct sm_binding *b, struct sm_wr *w)
     sm_wr_blob(w, b->challenge);
 }
 
+void sm_sign_user_write(struct sm_view data, struct sm_wr *w)
+{
+    sm_wr_u8(w, SM_SIGN_USER);
+    sm_wr_view(w, data);
+}
+
 static void read_binding(struct sm_rd *r, struct sm_binding *b)
 {
     b->role = sm_rd_u8(r);
@@ -44,6 +50,11 @@ enum sm_err sm_sign_request_read(struct sm_view request, struct sm_sign_request 
         }
     } else if (req.kind == SM_SIGN_EVIDENCE) {
         read_binding(&r, &req.binding);
+    } else if (req.kind == SM_SIGN_USER) {
+        req.user = sm_rd_rest(&r);
+        if (req.user.n == 0 || req.user.n > SM_USER_DATA_MAX) {
+            sm_rd_fail(&r);
+        }
     } else if (!r.failed) {
         sm_rd_fail(&r);
     }

@@ -21,6 +21,7 @@ platform endorse: --root-dir -o --nonce --measurement --index --days
 platform accept:
 attest explain: --report --vek --quote --sig --doc --chain --crl --tcb-info --qe-identity --pck-crl --root-crl --ak --pcrs --event-log --root --as-of --nonce --measurement --allow-debug --manifest --policy
 attest diff: --as-of
+attest collect: --data -o --output --raw
 attest refusals:
 attest reasons: --platform
 tpm show: --tpm
