@@ -29,8 +29,10 @@ static void start(struct end side[2], const char *name, struct sm_rng *rng)
     sm_dh_pair_make(suite, rng, &side[0].s);
     sm_dh_pair_make(suite, rng, &side[1].s);
     for (int i = 0; i < 2; i++) {
-        struct sm_noise_keys keys = {&side[i].s, &side[1 - i].s.pub, &psk,
-                                     strstr(name, "psk") != NULL};
+        struct sm_noise_keys keys = {.s = &side[i].s,
+                                     .rs = &side[1 - i].s.pub,
+                                     .psks = &psk,
+                                     .psk_count = strstr(name, "psk") != NULL};
         enum sm_err e =
             sm_noise_init(&side[i].n, suite, name, i == 0, (struct sm_view){0}, &keys);
         assert(e == SM_OK);
