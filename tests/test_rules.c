@@ -291,6 +291,48 @@ static void no_older_manifest_ever_replaces_a_newer(void)
     world_done(&w);
 }
 
+/* Two roots, lists and manifests of any version, a root revoked and taken back: what is in
+ * force only ever rises, as long as who signed it is believed. */
+static void no_sequence_of_documents_leads_back(void)
+{
+    struct world w;
+    uint64_t list = 0, floor[2] = {0};
+    bool is_gone = false; /* root 1 */
+    world_make(&w, SM_ENV_PROD);
+    for (unsigned i = 0; i < 400; i++) {
+        uint64_t version = 1 + sm_rng_below(&w.rng, 60);
+        unsigned by = (unsigned)sm_rng_below(&w.rng, 2);
+        if (sm_rng_below(&w.rng, 2) == 0) {
+            struct sm_mesh_manifest m = manifest(&w, version);
+            m.lease_max_s = 60 + (uint32_t)i;
+            bool is_new = version > floor[0] && (is_gone || version > floor[1]);
+            bool may = !(by == 1 && is_gone);
+            T_EQ(offer_by(&w, &w.root[by], &m, NOW) == SM_OK, may && is_new);
+            floor[by] = may && is_new ? version : floor[by];
+        } else {
+            struct sm_revocations l = {.version = version};
+            struct sm_revoked e = {.kind = SM_REVOKED_ROOT, .id = {.n = 32}};
+            bool revokes = sm_rng_below(&w.rng, 4) == 0;
+            memcpy(e.id.b, w.root[1].pub.b, 32);
+            if (revokes) {
+                T_OK(sm_revocations_add(&l, &e));
+            }
+            bool is_new = version > list;
+            T_EQ(offer_list(&w, &w.root[0], &l) == SM_OK, is_new);
+            list = is_new ? version : list;
+            is_gone = is_new ? revokes : is_gone;
+        }
+        const struct sm_mesh_manifest *m = sm_rules_manifest(w.rules);
+        const struct sm_revocations *l = sm_rules_revocations(w.rules);
+        T_EQ(l == NULL ? 0 : l->version, list);
+        if (m != NULL) {
+            T_TRUE(m->version == floor[0] || (!is_gone && m->version == floor[1]));
+        }
+        T_EQ(sm_rules_anchor(w.rules)->n_roots, is_gone ? 1 : 2);
+    }
+    world_done(&w);
+}
+
 static void a_revocation_list_is_sorted_and_reads_back(void)
 {
     static uint8_t bytes[SM_REVOCATION_MAX];
@@ -693,6 +735,7 @@ int main(int argc, char **argv)
         T_CASE(no_changed_byte_of_a_manifest_is_accepted),
         T_CASE(only_a_pinned_root_of_this_mesh_makes_a_manifest),
         T_CASE(no_older_manifest_ever_replaces_a_newer),
+        T_CASE(no_sequence_of_documents_leads_back),
         T_CASE(a_revocation_list_is_sorted_and_reads_back),
         T_CASE(documents_are_listed_as_they_came),
         T_CASE(without_a_manifest_development_goes_by_its_anchor_and_production_takes_nobody),

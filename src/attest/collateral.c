@@ -156,19 +156,22 @@ static enum sm_err crl_verify(const struct sm_trust *trust, struct sm_wall now,
     SM_CLEANUP(sm_chain_done) struct sm_chain issuers = {0};
     struct sm_crl *l = NULL;
     struct sm_crl_info info;
-    struct sm_reasons last = {0};
+    struct sm_reasons best = {0};
     enum sm_err e = SM_E_CRYPTO;
     if (out->chain.n > 0) {
         SM_TRY(sm_chain_add(&issuers, out->chain));
     }
     SM_TRY(sm_crl_read(out->bytes, &l));
     for (size_t i = 0; i < SM_COUNT(roots) && e == SM_E_CRYPTO; i++) {
-        last = (struct sm_reasons){0};
-        e = crl_by_root(l, &issuers, trust, roots[i], now, &info, &last);
+        struct sm_reasons own = {0};
+        e = crl_by_root(l, &issuers, trust, roots[i], now, &info, &own);
+        if (own.n > 0 && (best.n == 0 || own.n < best.n)) {
+            best = own; /* of the root that it is nearest to */
+        }
     }
     sm_crl_free(l);
     if (e != SM_OK) {
-        sm_reasons_append(why, &last);
+        sm_reasons_append(why, &best);
         return e;
     }
     memcpy(out->name, info.issuer_key, sizeof out->name);
