@@ -39,6 +39,7 @@ void sim_check_trace(struct sim_world *w, struct sim_machine *m, const struct sm
     case SM_TRACE_REVOKED:
     case SM_TRACE_GRACE:
     case SM_TRACE_REFUSED:
+    case SM_TRACE_DEPRECATED:
     case SM_TRACE_OBSERVED:
         break;
     }

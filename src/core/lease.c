@@ -2,6 +2,7 @@
 #include "core/lease.h"
 
 #include "attest/follow.h"
+#include "base/date.h"
 #include "base/ids.h"
 #include "wire/record.h"
 
@@ -299,12 +300,28 @@ static enum sm_err check_record(struct sm_lease *l, struct sm_wall wall, struct 
                : SM_OK;
 }
 
+/* An ok has words too, when it will not last: its owner should update the node in time. */
+static void verdict_words(const struct sm_verdict *v, char out[static SM_LEASE_WHY])
+{
+    char date[SM_DATE_LEN + 1];
+    if (v->kind != SM_VERDICT_OK || !v->is_deprecated) {
+        sm_reasons_text(&v->why, out, SM_LEASE_WHY);
+        return;
+    }
+    sm_date_print(v->until, date);
+    (void)snprintf(out, SM_LEASE_WHY, "taken as %s, which is deprecated: until %s at most",
+                   v->label, date);
+}
+
 static void take_verdict(struct sm_lease *l, struct sm_mono now, struct sm_wall wall,
                          const struct sm_verdict *v)
 {
-    l->has_news = l->has_news || v->kind != l->verdict;
+    char said[SM_LEASE_WHY];
+    verdict_words(v, said);
+    bool is_told = v->kind != SM_VERDICT_OK || strcmp(said, l->said) == 0;
+    l->has_news = l->has_news || v->kind != l->verdict || !is_told;
     l->verdict = v->kind;
-    sm_reasons_text(&v->why, l->said, sizeof l->said);
+    (void)snprintf(l->said, sizeof l->said, "%s", said);
     uint64_t left = v->until.s > wall.s ? v->until.s - wall.s : 1;
     l->judge_at = v->until.s != UINT64_MAX ? sm_after(now, SM_S(left)) : SM_NEVER;
 }

@@ -72,7 +72,8 @@ struct sm_lease {
     enum sm_verdict_kind verdict; /* on them */
     struct sm_mono judge_at;      /* again */
     bool has_news;                /* the verdict is another than before */
-    char said[SM_LEASE_WHY];      /* what is wrong, when it is in grace or only watched */
+    char said[SM_LEASE_WHY];      /* what is wrong, in grace or only watched; or that it is
+                                     deprecated */
     struct sm_reasons
         *refused;             /* why the peer was, once it was; NULL also when out of memory */
     uint8_t refused_platform; /* enum sm_platform, as its record says */

@@ -697,8 +697,11 @@ static bool take(struct sm_node *n, struct link *l, const struct sm_tunnel_out *
         }
         return false;
     case SM_TUNNEL_VERDICT:
-        if (o->verdict != SM_VERDICT_OK) {
-            node_trace(n, o->verdict == SM_VERDICT_GRACE ? SM_TRACE_GRACE : SM_TRACE_OBSERVED,
+        if (o->verdict != SM_VERDICT_OK || o->reason[0] != '\0') {
+            node_trace(n,
+                       o->verdict == SM_VERDICT_GRACE      ? SM_TRACE_GRACE
+                       : o->verdict == SM_VERDICT_OBSERVED ? SM_TRACE_OBSERVED
+                                                           : SM_TRACE_DEPRECATED,
                        l->conn, &l->node, SM_OK, o->reason);
         }
         return false;

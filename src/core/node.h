@@ -163,6 +163,7 @@ enum sm_trace_kind {
     SM_TRACE_REVOKED,       /* node, by what the rules say now; ourselves perhaps; text = why */
     SM_TRACE_GRACE,         /* conn, node: text = why it will be refused */
     SM_TRACE_REFUSED,       /* conn; refusal: new, or again and its count is a power of two */
+    SM_TRACE_DEPRECATED,    /* conn, node: text = by which reference value, and until when */
     SM_TRACE_OBSERVED,      /* conn, node: text = why it would be refused, were the rules
                                enforced */
 };

@@ -301,6 +301,7 @@ static void trace(struct net *n, const struct sm_action *a)
         [SM_TRACE_REVOKED] = {SM_LOG_NOTICE, "node-revoked"},
         [SM_TRACE_GRACE] = {SM_LOG_WARN, "in-grace"},
         [SM_TRACE_REFUSED] = {SM_LOG_WARN, "refused"},
+        [SM_TRACE_DEPRECATED] = {SM_LOG_WARN, "deprecated"},
         [SM_TRACE_OBSERVED] = {SM_LOG_WARN, "would-refuse"},
     };
     if (t->kind == SM_TRACE_REFUSED) {
