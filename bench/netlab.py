@@ -156,12 +156,14 @@ class Lab:
 
     def kill_node(self, n):
         """At once and without a word."""
-        for p in self.tree(n):
+        tree = self.tree(n)
+        for p in tree:
             try:
                 os.kill(p, signal.SIGKILL)
             except ProcessLookupError:
                 pass
         self.daemons.pop(n).wait()
+        self.until('the killed node is gone', lambda: not any(name_of(p).startswith('seemesh') for p in tree))
 
     def log(self, n):
         path = self.top / f'{n}.log'
