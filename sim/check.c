@@ -177,10 +177,11 @@ static unsigned staying(const struct sim_world *w)
 /* Name one node that does not reach another, for the one line of a failure. */
 static bool all_reach_all(struct sim_world *w)
 {
-    unsigned wanted = w->booted_at.ns == 0 ? w->opts.nodes : staying(w);
+    bool is_revoking = sim_revoke_has_begun(w);
+    unsigned wanted = is_revoking ? staying(w) : w->opts.nodes;
     for (uint32_t i = 0; i < w->opts.nodes; i++) {
         struct sim_machine *m = &w->machines[i];
-        if (w->booted_at.ns > 0 && sim_is_revoked(m)) {
+        if (is_revoking && sim_is_revoked(m)) {
             continue;
         }
         if (m->node == NULL) {

@@ -312,6 +312,11 @@ void sim_revoke_done(struct sim_world *w)
     }
 }
 
+bool sim_revoke_has_begun(const struct sim_world *w)
+{
+    return w->revoke != NULL && w->revoke->step >= STEP_MEASUREMENT;
+}
+
 /* -- what those who replay show --------------------------------------------------------------
  */
 

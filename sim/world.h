@@ -363,7 +363,8 @@ void sim_revoke_start(struct sim_world *w);
 void sim_revoke_in(struct sim_world *w);
 void sim_revoke_end(struct sim_world *w);
 void sim_revoke_done(struct sim_world *w);
-bool sim_is_revoked(const struct sim_machine *m); /* by the end of the run */
+bool sim_revoke_has_begun(const struct sim_world *w); /* from now on those may be missing */
+bool sim_is_revoked(const struct sim_machine *m);     /* by the end of the run */
 
 /* faults.c, work.c, check.c */
 void sim_faults_start(struct sim_world *w);
