@@ -13,7 +13,7 @@
 #define KEY_STOP    2u      /* times the limit of a key at which its receiver gives up */
 #define KEY_LATE    3u      /* times the interval without a new one: likewise */
 #define KEY_OVERLAP SM_S(3) /* datagrams are not as late as this */
-#define ACK_EVERY   8u      /* datagrams */
+#define ACK_EVERY   2u      /* datagrams, or all that came together */
 #define ACK_WAIT    SM_MS(5)
 
 /* -- life -------------------------------------------------------------------------------- */

@@ -103,6 +103,9 @@ static inline enum sm_err sm_dgram_packet(struct sm_dgram *d, struct sm_view byt
 {
     return sm_dgram_packet2(d, bytes, (struct sm_view){0});
 }
+/* A packet of so many bytes has several pieces, and the path loses so many datagrams that it
+ * had better go in the stream: one piece in twenty lost is every second packet of 17. */
+bool sm_dgram_is_risky(const struct sm_dgram *d, size_t bytes);
 size_t sm_dgram_queued(const struct sm_dgram *d); /* bytes of packets that wait */
 
 /* Datagrams to send now, each `segment` bytes but the last, which may be shorter; at most 64,

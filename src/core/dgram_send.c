@@ -11,7 +11,8 @@
             */
 #define FLIGHT_AGAIN  SM_MS(250)
 #define STREAM_PIECE  (SM_DGRAM_BASE - SM_DGRAM_OVERHEAD)
-#define AMPLIFICATION 3u /* RFC 9000, 8: before the address is proven */
+#define RISKY_LOSS    655u /* of 65,536: one in a hundred */
+#define AMPLIFICATION 3u   /* RFC 9000, 8: before the address is proven */
 
 /* -- what is taken ----------------------------------------------------------------------- */
 
@@ -85,6 +86,11 @@ enum sm_err sm_dgram_packet2(struct sm_dgram *d, struct sm_view a, struct sm_vie
         memset(body + part, 0, each - part);
     }
     return SM_OK;
+}
+
+bool sm_dgram_is_risky(const struct sm_dgram *d, size_t bytes)
+{
+    return bytes > d->mtu.now - SM_DGRAM_OVERHEAD && d->recovery.loss > RISKY_LOSS;
 }
 
 void sm_dgram_hurry(struct sm_dgram *d)

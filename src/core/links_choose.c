@@ -9,6 +9,7 @@
 #include "core/node_int.h"
 
 #define RTT_LEAST SM_MS(5) /* gained by a change */
+#define RTT_STAY  SM_MS(1) /* gained by no change back */
 
 struct link *choose_twin(struct sm_node *n, const struct link *l, bool is_same_carrier)
 {
@@ -29,7 +30,7 @@ static bool is_udp_better(const struct link *udp, const struct link *tcp)
     if (u == 0 || t == 0) {
         return false;
     }
-    return udp->is_chosen ? t > u + u / 2 : t > 2 * u + RTT_LEAST.ns;
+    return udp->is_chosen ? t > u + u / 2 + RTT_STAY.ns : t > 2 * u + RTT_LEAST.ns;
 }
 
 /* Is a, over TCP, to be used rather than b, over UDP? */

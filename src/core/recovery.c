@@ -10,7 +10,7 @@
 #define RING_FIRST   64u
 #define RING_MAX     4096u  /* in flight: 5.7 MB of 1,400 bytes, a Gbit/s over 46 ms */
 #define WINDOW_FIRST 14720u /* RFC 9002, 7.2 */
-#define WINDOW_LEAST (4u * SM_DGRAM_BASE)
+#define WINDOW_LEAST (8u * SM_DGRAM_BASE)
 #define REORDER      3u /* RFC 9002, 6.1.1 */
 #define RTT_FIRST    SM_MS(150)
 #define ACK_DELAY    SM_MS(8) /* the peer waits 5 ms at most, and its timers are coarse */

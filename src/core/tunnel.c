@@ -894,7 +894,9 @@ enum sm_err sm_tunnel_send2(struct sm_tunnel *t, enum sm_tunnel_kind kind, struc
         return SM_E_LIMIT;
     }
     if (t->dgram != NULL && kind == SM_TUNNEL_PACKET) {
-        return sm_dgram_packet2(t->dgram, a, b);
+        return sm_dgram_is_risky(t->dgram, a.n + b.n)
+                   ? sm_outq_push2(&t->data, SM_TFRAME_PACKET, a, b)
+                   : sm_dgram_packet2(t->dgram, a, b);
     }
     if (kind == SM_TUNNEL_CONTROL) {
         return sm_outq_push2(&t->control, SM_TFRAME_CONTROL, a, b);
@@ -1240,7 +1242,7 @@ bool sm_tunnel_is_up(const struct sm_tunnel *t)
 size_t sm_tunnel_queued(const struct sm_tunnel *t)
 {
     return t->dgram != NULL
-               ? sm_dgram_queued(t->dgram)
+               ? sm_dgram_queued(t->dgram) + sm_outq_bytes(&t->data)
                : sm_outq_bytes(&t->data) + sm_outq_bytes(&t->ready) + t->in_carrier;
 }
 
