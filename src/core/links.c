@@ -431,6 +431,11 @@ static void link_down(struct sm_node *n, struct link *l, enum sm_err err, const 
         bool has_other = choose_twin(n, l, false) != NULL || choose_twin(n, l, true) != NULL;
         if (has_other) {
             choose_link(n, &node);
+            struct link *twin = choose_twin(n, l, false);
+            if (twin != NULL) {
+                /* A connection ends when its process does; datagrams would not tell. */
+                sm_tunnel_doubt(twin->tunnel, n->now);
+            }
         } else {
             sm_route_link_down(n->route, n->now, sm_hop_of(&node));
             sm_bulletin_link_down(n->bulletin, n->now, sm_hop_of(&node));

@@ -17,6 +17,7 @@ _Static_assert(SM_DGRAM_PACKET_MAX == SM_TFRAME_PAYLOAD_MAX, "either carrier tak
 _Static_assert(SM_HANDSHAKE_OUT <= SM_DGRAM_CLEAR_MAX, "a flight fits a datagram");
 
 #define PINGS_KEPT   4u
+#define DOUBT_WAIT   SM_MS(100) /* for the answer to a ping of one that may be gone */
 #define PINGS_MISSED 3u
 #define KEY_STOP     2u /* times the limit of a key at which its receiver gives up */
 #define REKEY_LATE   3u /* times the interval without REKEY: likewise */
@@ -49,6 +50,8 @@ struct ping {
     struct sm_mono at;               /* when to look again */
     unsigned missed;
     bool is_unheard; /* nothing has come since the last one */
+    bool is_doubted; /* no ping from number doubt_from on has been answered */
+    uint64_t doubt_from;
 };
 
 struct sm_tunnel {
@@ -508,7 +511,7 @@ static void send_ping(struct sm_tunnel *t)
     p->last = t->now;
     p->next++;
     p->is_unheard = true;
-    p->at = sm_after(t->now, (struct sm_dur){t->cfg.ping.ns / 2});
+    p->at = sm_after(t->now, p->is_doubted ? DOUBT_WAIT : (struct sm_dur){t->cfg.ping.ns / 2});
     /* A full queue means the carrier is stuck: then pings go missing, as they should. */
     (void)!sm_outq_push(&t->control, SM_TFRAME_PING, sm_view_of(b, sizeof b));
 }
@@ -530,6 +533,7 @@ static void on_pong(struct sm_tunnel *t, struct sm_view payload)
         fail(t, SM_E_MALFORMED, "the peer answers a PING that was never sent");
         return;
     }
+    p->is_doubted = p->is_doubted && number < p->doubt_from;
     struct sm_mono *sent = &p->sent[number % PINGS_KEPT];
     if (p->next - number <= PINGS_KEPT && sent->ns != SM_NEVER.ns) {
         t->rtt = sm_between(*sent, t->now);
@@ -1087,9 +1091,10 @@ static void tick_ping(struct sm_tunnel *t)
 {
     struct ping *p = &t->ping;
     struct sm_mono next = sm_after(p->last, t->cfg.ping);
-    if (!p->is_unheard && p->next > 0 && !sm_is_due(next, t->now)) {
+    bool is_silent = p->is_unheard || p->is_doubted;
+    if (!is_silent && p->next > 0 && !sm_is_due(next, t->now)) {
         p->at = next;
-    } else if (p->is_unheard && ++p->missed == PINGS_MISSED) {
+    } else if (is_silent && ++p->missed == PINGS_MISSED) {
         fail(t, SM_E_TIMEOUT, "the peer was silent for %u pings", PINGS_MISSED);
     } else {
         send_ping(t);
@@ -1244,6 +1249,18 @@ size_t sm_tunnel_queued(const struct sm_tunnel *t)
     return t->dgram != NULL
                ? sm_dgram_queued(t->dgram) + sm_outq_bytes(&t->data)
                : sm_outq_bytes(&t->data) + sm_outq_bytes(&t->ready) + t->in_carrier;
+}
+
+void sm_tunnel_doubt(struct sm_tunnel *t, struct sm_mono now)
+{
+    struct ping *p = &t->ping;
+    t->now = now;
+    if (t->state == UP && !p->is_doubted) {
+        p->is_doubted = true;
+        p->doubt_from = p->next;
+        p->missed = 0;
+        send_ping(t);
+    }
 }
 
 bool sm_tunnel_is_quiet(const struct sm_tunnel *t)

@@ -171,6 +171,10 @@ struct sm_tunnel_lease {
 };
 struct sm_tunnel_lease sm_tunnel_lease(const struct sm_tunnel *t);
 
+/* There is reason to think that the peer is gone: unless it answers a ping within some 300 ms,
+ * the tunnel goes down. */
+void sm_tunnel_doubt(struct sm_tunnel *t, struct sm_mono now);
+
 /* Nothing has come since a ping that was answered late or not at all. */
 bool sm_tunnel_is_quiet(const struct sm_tunnel *t);
 
