@@ -22,8 +22,8 @@ static void quote(struct sm_view in)
     struct sm_claims c;
     struct sm_reasons why = {0};
     struct sm_dcap_collateral none = {0};
-    struct sm_trust trust;
-    sm_trust_pinned(&trust);
+    struct sm_makers trust;
+    sm_makers_pinned(&trust);
     if (sm_quote_read(in, &q) == SM_OK) {
         within(q.body, in);
         within(q.pck_chain, in);

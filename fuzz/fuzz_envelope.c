@@ -15,10 +15,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     static uint8_t room[SM_EVIDENCE_MAX];
-    static struct sm_trust trust;
+    static struct sm_makers trust;
     struct sm_envelope e;
     struct sm_tpm_pcrs pcrs;
-    sm_trust_pinned(&trust);
+    sm_makers_pinned(&trust);
     if (sm_tpm_pcrs_read(sm_view_of(data, n), &pcrs) == SM_OK) {
         struct sm_wr w = sm_wr_init(room, sizeof room);
         sm_tpm_pcrs_write(&pcrs, &w);

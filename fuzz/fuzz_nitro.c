@@ -14,8 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     struct sm_claims c;
     struct sm_nitro_data d;
     struct sm_reasons why = {0};
-    struct sm_trust trust;
-    sm_trust_pinned(&trust);
+    struct sm_makers trust;
+    sm_makers_pinned(&trust);
     if (sm_nitro_verify(in, &trust, now, &c, &d, &why) == SM_OK) {
         assert(c.measurement_n == 48 && c.not_after.s >= now.s && d.nonce_n <= 1024);
     } else {

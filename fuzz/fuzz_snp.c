@@ -21,7 +21,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 static const struct sm_wall day = {1735689600};
-static struct sm_trust trust;
+static struct sm_makers trust;
 static struct sm_claims claims;
 static struct sm_snp_evidence genuine;
 static bool has_genuine;
@@ -46,7 +46,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     (void)argc, (void)argv;
     const char *folder = getenv("SEEMESH_VECTORS");
     struct sm_reasons why;
-    sm_trust_pinned(&trust);
+    sm_makers_pinned(&trust);
     if (folder == NULL) {
         return 0;
     }

@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 static void request(struct sm_view in)
 {
-    static const struct sm_trust none;
+    static const struct sm_makers none;
     static struct sm_sign_pair root;
     struct sm_anchor a = {.env = SM_ENV_DEV};
     struct sm_tpm_endorser by = {.suite = sm_suite_real(),

@@ -132,7 +132,7 @@ struct chip {
     struct der d_root, d_ask, d_vek, d_crl;
     uint8_t report[SM_SNP_REPORT];
     uint8_t spl[SM_SNP_PARTS], hw_id[64];
-    struct sm_trust trust;
+    struct sm_makers trust;
 };
 
 static const char *const chip_names[SM_SNP_PRODUCTS] = {"Milan", "Genoa", "Turin"};

@@ -8,7 +8,7 @@ static const struct sm_wall DAY = {1775001600};
 static struct {
     struct kit_file hcl, vek, chain, quote, sig;
     struct sm_tpm_pcrs pcrs;
-    struct sm_trust trust;
+    struct sm_makers trust;
     const char *nonce;
     struct sm_claims claims;
     struct sm_reasons why;
@@ -39,7 +39,7 @@ static void world(void)
     kit_load("az/milan-v3/tpm_quote.msg", &w.quote);
     kit_load("az/milan-v3/tpm_quote.sig", &w.sig);
     pcrs_load(&w.pcrs);
-    sm_trust_pinned(&w.trust);
+    sm_makers_pinned(&w.trust);
     w.nonce = "challenge";
 }
 

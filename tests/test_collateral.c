@@ -12,7 +12,7 @@ struct world {
     struct sm_rules *rules;
     struct sm_rules_change change;
     struct sm_reasons why;
-    struct sm_trust trust;
+    struct sm_makers trust;
 };
 
 static struct kit_file in; /* 32 KiB: not on the stack many times */
@@ -22,7 +22,7 @@ static void world_make(struct world *w)
     static const uint8_t root[1][32] = {{1}};
     struct sm_anchor a;
     *w = (struct world){0};
-    sm_trust_pinned(&w->trust);
+    sm_makers_pinned(&w->trust);
     T_OK(sm_anchor_make(SM_ENV_PROD, "clinic", root, 1, &a));
     T_OK(sm_rules_new(sm_suite_real(), &a, &w->rules));
 }

@@ -45,8 +45,8 @@ static enum sm_err verify(void)
         .root_crl = kit_view(&b.root_crl),
         .pck_crl = kit_view(&b.pck_crl),
     };
-    struct sm_trust trust;
-    sm_trust_pinned(&trust);
+    struct sm_makers trust;
+    sm_makers_pinned(&trust);
     if (b.is_rootless) {
         trust.root[SM_ROOT_INTEL_SGX] = (struct sm_view){0};
     }

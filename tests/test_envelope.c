@@ -219,9 +219,9 @@ static void ids_of_one_chip_are_one_and_of_different_kinds_are_different(void)
 
 static void missing_and_foreign_parts_are_refused_by_name(void)
 {
-    struct sm_trust trust;
+    struct sm_makers trust;
     struct sm_claims c;
-    sm_trust_pinned(&trust);
+    sm_makers_pinned(&trust);
     for (uint8_t p = 0; p < SM_PLATFORMS + 1; p++) {
         struct sm_envelope e = {0};
         struct sm_reasons why = {0};

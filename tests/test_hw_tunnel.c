@@ -59,7 +59,7 @@ static void show(void *hw, const uint8_t report_data[static SM_REPORT_DATA], str
 
 struct pair {
     struct rig_mesh m;
-    struct sm_trust trust;
+    struct sm_makers trust;
     struct machine a, b, c; /* c is endorsed too, and not connected */
     struct rig_end ea, eb;
 };

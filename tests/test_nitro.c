@@ -7,7 +7,7 @@
 #define AS_OF 1668034320u
 
 static struct kit_file doc;
-static struct sm_trust trust;
+static struct sm_makers trust;
 static struct sm_wall now;
 static struct sm_claims claims;
 static struct sm_nitro_data data;
@@ -16,7 +16,7 @@ static struct sm_reasons why;
 static void load(const char *name)
 {
     kit_load(name, &doc);
-    sm_trust_pinned(&trust);
+    sm_makers_pinned(&trust);
     now.s = AS_OF;
 }
 

@@ -10,7 +10,7 @@ static const struct sm_wall GENOA_DAY = {1775001600};
 
 struct sample {
     struct kit_file report, vek, chain;
-    struct sm_trust trust;
+    struct sm_makers trust;
     struct sm_wall now;
 };
 
@@ -52,7 +52,7 @@ static void sample_make(const char *report, const char *vek, const char *chain,
     kit_load(chain, &s->chain);
     strip(&s->vek);
     strip(&s->chain);
-    sm_trust_pinned(&s->trust);
+    sm_makers_pinned(&s->trust);
     s->now = now;
 }
 
@@ -95,10 +95,10 @@ static void an_unset_root_trusts_nothing(void)
     struct sm_claims c;
     struct sm_reasons why;
     milan(&s);
-    s.trust = (struct sm_trust){0};
+    s.trust = (struct sm_makers){0};
     T_ERR(verify(&s, &c, &why), SM_E_CRYPTO);
     T_TRUE(has(&why, SM_REASON_CHAIN));
-    sm_trust_pinned(&s.trust);
+    sm_makers_pinned(&s.trust);
     s.trust.root[SM_ROOT_AMD_MILAN] = s.trust.root[SM_ROOT_AMD_GENOA];
     T_ERR(verify(&s, &c, &why), SM_E_CRYPTO);
     T_TRUE(has(&why, SM_REASON_CHAIN));

@@ -46,7 +46,7 @@ static void load_gce(void)
 
 static enum sm_err verify_with(struct sm_view extra, struct sm_wall now)
 {
-    struct sm_trust trust = {.tpm = {kit_view(&root)}, .n_tpm = 1};
+    struct sm_makers trust = {.tpm = {kit_view(&root)}, .n_tpm = 1};
     struct sm_tpm_evidence ev = {.quote = kit_view(&quote),
                                  .sig = kit_view(&sig),
                                  .ak_public = kit_view(&ak_public),

@@ -11,7 +11,7 @@
 static struct sm_buf ek_public = {.max = SM_TPMDEV_BLOB}, ek_cert = {.max = SM_TPMDEV_CERT};
 static struct sm_buf root = {.max = 16384}, issuer = {.max = 16384};
 static struct sm_buf ak = {.max = SM_TPMDEV_BLOB};
-static struct sm_trust trust;
+static struct sm_makers trust;
 static struct sm_tpm_ek ek;
 static struct sm_reasons why;
 
@@ -28,7 +28,7 @@ static struct sm_tpmdev *provision(void)
     T_TPM(sm_tpmdev_ek(t, SM_TPMDEV_EK_RSA, &ek_public, &ek_cert));
     load("swtpm-localca-rootca-cert.pem", &root);
     load("issuercert.pem", &issuer);
-    trust = (struct sm_trust){.tpm = {sm_buf_view(&issuer), sm_buf_view(&root)}, .n_tpm = 2};
+    trust = (struct sm_makers){.tpm = {sm_buf_view(&issuer), sm_buf_view(&root)}, .n_tpm = 2};
     why = (struct sm_reasons){0};
     return t;
 }

@@ -176,7 +176,7 @@ static void a_software_tpm_is_for_development_only(void)
 
 static void a_tpm_of_an_unknown_maker_is_not_endorsed(void)
 {
-    static const struct sm_trust none;
+    static const struct sm_makers none;
     enrol();
     w.by.makers = &none;
     T_ERR(endorse(), SM_E_CRYPTO);

@@ -28,7 +28,7 @@ struct sm_attest_cache;
 struct sm_rules;
 struct sm_suite;
 struct sm_known_sigs;
-struct sm_trust;
+struct sm_makers;
 
 enum sm_env {
     SM_ENV_DEV = 1,
@@ -51,7 +51,7 @@ struct sm_anchor {
     uint16_t grade[SM_PLATFORMS];
     /* The hardware makers' roots (attest/roots.h).  NULL: the pinned ones, as always outside of
      * tests; no configuration sets this. */
-    const struct sm_trust *trust;
+    const struct sm_makers *trust;
     /* Where the signatures under endorsements and records that have held are remembered, so
      * that a record seen before costs a hash; NULL: nowhere.  Outlives the anchor's users. */
     struct sm_known_sigs *known;

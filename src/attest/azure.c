@@ -197,7 +197,7 @@ static void claim_quote(const struct sm_tpm_pcrs *pcrs, struct sm_view extra,
     }
 }
 
-enum sm_err sm_azure_verify(const struct sm_azure_evidence *ev, const struct sm_trust *trust,
+enum sm_err sm_azure_verify(const struct sm_azure_evidence *ev, const struct sm_makers *trust,
                             struct sm_view extra, struct sm_wall now, struct sm_claims *out,
                             struct sm_reasons *why)
 {

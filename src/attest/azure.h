@@ -30,6 +30,6 @@ struct sm_azure_evidence {
 /* Check that the whole is signed over `extra` (SHA-256 of the report data, for a peer).  The
  * claims are those of the SNP report with the quote's registers, and report_data is extra.
  * Pure.  Fills out only when every check passed.  Clears why first. */
-enum sm_err sm_azure_verify(const struct sm_azure_evidence *ev, const struct sm_trust *trust,
+enum sm_err sm_azure_verify(const struct sm_azure_evidence *ev, const struct sm_makers *trust,
                             struct sm_view extra, struct sm_wall now, struct sm_claims *out,
                             struct sm_reasons *why) SM_MUST;

@@ -51,7 +51,7 @@ static enum sm_err told(struct sm_reasons *why, enum sm_err e, const char *field
 /* -- Intel's documents ------------------------------------------------------------------- */
 
 /* By the one TCB signing certificate.  That it is not revoked is for who appraises by it. */
-static enum sm_err signer_check(const struct sm_trust *trust, struct sm_wall now,
+static enum sm_err signer_check(const struct sm_makers *trust, struct sm_wall now,
                                 const struct sm_chain *chain, const struct sm_dcap_signed *s,
                                 struct sm_wall *ends, struct sm_reasons *why)
 {
@@ -115,7 +115,7 @@ static enum sm_err json_take(uint8_t kind, struct sm_view json, struct sm_wall n
     return head_take(&info.head, now, out, why);
 }
 
-static enum sm_err intel_verify(const struct sm_trust *trust, struct sm_wall now, uint8_t kind,
+static enum sm_err intel_verify(const struct sm_makers *trust, struct sm_wall now, uint8_t kind,
                                 struct sm_collateral *out, struct sm_reasons *why)
 {
     SM_CLEANUP(sm_chain_done) struct sm_chain chain = {0};
@@ -135,7 +135,7 @@ static enum sm_err intel_verify(const struct sm_trust *trust, struct sm_wall now
 
 /* Which root it leads to is found by trying: there are four. */
 static enum sm_err crl_by_root(const struct sm_crl *l, const struct sm_chain *issuers,
-                               const struct sm_trust *trust, enum sm_root root,
+                               const struct sm_makers *trust, enum sm_root root,
                                struct sm_wall now, struct sm_crl_info *info,
                                struct sm_reasons *why)
 {
@@ -148,7 +148,7 @@ static enum sm_err crl_by_root(const struct sm_crl *l, const struct sm_chain *is
     return sm_crl_verify(l, issuers, trust->root[root], &rules, now, info, why);
 }
 
-static enum sm_err crl_verify(const struct sm_trust *trust, struct sm_wall now,
+static enum sm_err crl_verify(const struct sm_makers *trust, struct sm_wall now,
                               struct sm_collateral *out, struct sm_reasons *why)
 {
     static const enum sm_root roots[] = {SM_ROOT_INTEL_SGX, SM_ROOT_AMD_MILAN,
@@ -181,8 +181,8 @@ static enum sm_err crl_verify(const struct sm_trust *trust, struct sm_wall now,
     return SM_OK;
 }
 
-enum sm_err sm_collateral_verify(const struct sm_trust *trust, struct sm_wall now, uint8_t kind,
-                                 struct sm_view doc, struct sm_collateral *out,
+enum sm_err sm_collateral_verify(const struct sm_makers *trust, struct sm_wall now,
+                                 uint8_t kind, struct sm_view doc, struct sm_collateral *out,
                                  struct sm_reasons *why)
 {
     struct sm_collateral c = {.ends = {UINT64_MAX}};
@@ -209,14 +209,14 @@ struct needs {
     uint8_t root_key[32], ca_key[32];
 };
 
-static enum sm_err root_key(const struct sm_trust *trust, uint8_t out[static 32])
+static enum sm_err root_key(const struct sm_makers *trust, uint8_t out[static 32])
 {
     SM_CLEANUP(sm_chain_done) struct sm_chain root = {0};
     SM_TRY(sm_chain_add(&root, trust->root[SM_ROOT_INTEL_SGX]));
     return root.n == 1 ? sm_cert_spki_digest(root.c[0], SM_DIGEST_SHA256, out) : SM_E_MALFORMED;
 }
 
-static enum sm_err needs_of(const struct sm_trust *trust, struct sm_view quote,
+static enum sm_err needs_of(const struct sm_makers *trust, struct sm_view quote,
                             struct needs *out)
 {
     SM_CLEANUP(sm_chain_done) struct sm_chain chain = {0};
@@ -277,7 +277,7 @@ static bool prefer(const struct sm_rules *rules, struct sm_wall now, uint8_t kin
 }
 
 /* Whose list it takes: the ARK that signed the ASK or ASVK. */
-static enum sm_err ark_key(const struct sm_trust *trust, struct sm_view asks,
+static enum sm_err ark_key(const struct sm_makers *trust, struct sm_view asks,
                            uint8_t out[static 32])
 {
     static const struct {
@@ -299,7 +299,7 @@ static enum sm_err ark_key(const struct sm_trust *trust, struct sm_view asks,
     return SM_E_NOTFOUND;
 }
 
-static void fill_intel(const struct sm_rules *rules, const struct sm_trust *trust,
+static void fill_intel(const struct sm_rules *rules, const struct sm_makers *trust,
                        struct sm_wall now, struct sm_view *p)
 {
     struct needs n;
@@ -318,7 +318,7 @@ static void fill_intel(const struct sm_rules *rules, const struct sm_trust *trus
 }
 
 /* What cannot be read is left: the verifier says what is wrong with it. */
-void sm_collateral_fill(const struct sm_rules *rules, const struct sm_trust *trust,
+void sm_collateral_fill(const struct sm_rules *rules, const struct sm_makers *trust,
                         struct sm_wall now, struct sm_envelope *e)
 {
     uint8_t ark[32];

@@ -30,8 +30,8 @@ struct sm_collateral {
     struct sm_view chain;     /* PEM or DER */
 };
 
-enum sm_err sm_collateral_verify(const struct sm_trust *trust, struct sm_wall now, uint8_t kind,
-                                 struct sm_view doc, struct sm_collateral *out,
+enum sm_err sm_collateral_verify(const struct sm_makers *trust, struct sm_wall now,
+                                 uint8_t kind, struct sm_view doc, struct sm_collateral *out,
                                  struct sm_reasons *why) SM_MUST;
 
 /* Make a document of its two parts. */
@@ -45,5 +45,5 @@ enum sm_err sm_collateral_read(struct sm_view doc, struct sm_view *bytes,
  * platform where the envelope has none, or an older one.  So a node needs to staple nothing
  * that its verifiers have, and gains nothing by stapling what is out of date.  The views that
  * come from rules live until its next offer.  Believes nothing: the verifier checks all. */
-void sm_collateral_fill(const struct sm_rules *rules, const struct sm_trust *trust,
+void sm_collateral_fill(const struct sm_rules *rules, const struct sm_makers *trust,
                         struct sm_wall now, struct sm_envelope *e);

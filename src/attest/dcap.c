@@ -94,7 +94,7 @@ static enum sm_err chain_name(struct sm_reasons *why, const char *field, bool is
 
 /* PCK -> platform or processor CA -> root; all but the root covered by a list. */
 static enum sm_err pck_chain_check(const struct sm_chain *chain, const struct crls *crls,
-                                   const struct sm_trust *trust, struct sm_wall now,
+                                   const struct sm_makers *trust, struct sm_wall now,
                                    struct sm_wall *not_after, struct sm_reasons *why)
 {
     const struct sm_crl *lists[] = {crls->root, crls->pck};
@@ -111,7 +111,7 @@ static enum sm_err pck_chain_check(const struct sm_chain *chain, const struct cr
 
 /* TCB signing -> root. */
 static enum sm_err tcb_chain_check(const struct sm_chain *chain, const struct crls *crls,
-                                   const struct sm_trust *trust, struct sm_wall now,
+                                   const struct sm_makers *trust, struct sm_wall now,
                                    struct sm_wall *not_after, struct sm_reasons *why)
 {
     const struct sm_crl *lists[] = {crls->root};
@@ -200,7 +200,7 @@ static void sooner(struct sm_wall *a, struct sm_wall b)
 /* Signed by the one TCB signing certificate of its own chain.  Nothing is parsed before. */
 static enum sm_err signed_check(const struct sm_dcap_signed *doc, struct sm_view pem,
                                 const char *field, const struct crls *crls,
-                                const struct sm_trust *trust, struct sm_wall now,
+                                const struct sm_makers *trust, struct sm_wall now,
                                 struct sm_wall *not_after, struct sm_reasons *why)
 {
     struct sm_chain chain = {0};
@@ -249,7 +249,7 @@ struct documents {
 };
 
 static enum sm_err documents_check(const struct sm_dcap_collateral *c, const struct crls *crls,
-                                   const struct sm_trust *trust, bool is_tdx,
+                                   const struct sm_makers *trust, bool is_tdx,
                                    struct sm_wall now, struct documents *out,
                                    struct sm_wall *not_after, struct sm_reasons *why)
 {
@@ -384,7 +384,7 @@ static void claim(const struct sm_quote *q, const struct sm_pck *pck,
 /* SPEC QVL 4.1.2.4, steps in its order where one does not hang on another. */
 static enum sm_err verify(const struct sm_quote *q, const struct sm_chain *chain,
                           const struct crls *crls, const struct sm_dcap_collateral *collateral,
-                          const struct sm_trust *trust, struct sm_wall now,
+                          const struct sm_makers *trust, struct sm_wall now,
                           struct sm_claims *out, struct sm_reasons *why)
 {
     struct documents docs;
@@ -410,7 +410,7 @@ static enum sm_err verify(const struct sm_quote *q, const struct sm_chain *chain
 }
 
 enum sm_err sm_dcap_verify(struct sm_view quote, const struct sm_dcap_collateral *collateral,
-                           const struct sm_trust *trust, struct sm_wall now,
+                           const struct sm_makers *trust, struct sm_wall now,
                            struct sm_claims *out, struct sm_reasons *why)
 {
     struct sm_quote q;

@@ -41,5 +41,5 @@ struct sm_dcap_collateral {
  * profile is the quote's version; platform_id is the PPID; tcb_eval is the lower of the two
  * documents' numbers, for a caller who remembers the highest. */
 enum sm_err sm_dcap_verify(struct sm_view quote, const struct sm_dcap_collateral *collateral,
-                           const struct sm_trust *trust, struct sm_wall now,
+                           const struct sm_makers *trust, struct sm_wall now,
                            struct sm_claims *out, struct sm_reasons *why) SM_MUST;

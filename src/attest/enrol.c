@@ -90,7 +90,7 @@ static enum sm_err verify(const struct sm_enrol_by *by, const struct sm_enrol_re
                           struct sm_claims *out, struct sm_reasons *why)
 {
     struct sm_envelope envelope;
-    struct sm_trust pinned;
+    struct sm_makers pinned;
     if (r->platform == SM_PLATFORM_SOFTWARE || r->platform == SM_PLATFORM_TPM) {
         sm_reasons_add(why, SM_REASON_PLATFORM, "platform", sm_platform_name(r->platform),
                        "a confidential machine");
@@ -101,8 +101,8 @@ static enum sm_err verify(const struct sm_enrol_by *by, const struct sm_enrol_re
         sm_reasons_add(why, SM_REASON_GRAMMAR, "evidence", sm_err_words(e), "an envelope");
         return e;
     }
-    sm_trust_pinned(&pinned);
-    const struct sm_trust *trust = by->anchor->trust != NULL ? by->anchor->trust : &pinned;
+    sm_makers_pinned(&pinned);
+    const struct sm_makers *trust = by->anchor->trust != NULL ? by->anchor->trust : &pinned;
     return sm_hw_evidence_verify(trust, by->now, r->platform, &envelope, out, why);
 }
 

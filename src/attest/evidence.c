@@ -93,11 +93,11 @@ static enum sm_err verify_hardware(const struct sm_suite *suite, const struct sm
                                    const struct sm_envelope *e, struct sm_claims *out,
                                    struct sm_reasons *why)
 {
-    struct sm_trust trust;
+    struct sm_makers trust;
     struct sm_claims claims;
     struct sm_envelope all = *e;
     all.part[SM_PART_EPOCH] = (struct sm_view){0};
-    sm_trust_pinned(&trust);
+    sm_makers_pinned(&trust);
     if (a->trust != NULL) {
         trust = *a->trust;
     }

@@ -15,7 +15,7 @@
 #define BIT(part) (1u << (SM_PART_##part))
 
 struct question {
-    const struct sm_trust *trust;
+    const struct sm_makers *trust;
     struct sm_wall now;
     const struct sm_envelope *e;
 };
@@ -304,7 +304,7 @@ static enum sm_err cached_verify(const struct form *f, const struct question *q,
     return SM_OK;
 }
 
-enum sm_err sm_hw_evidence_verify(const struct sm_trust *trust, struct sm_wall now,
+enum sm_err sm_hw_evidence_verify(const struct sm_makers *trust, struct sm_wall now,
                                   uint8_t platform, const struct sm_envelope *e,
                                   struct sm_claims *out, struct sm_reasons *why)
 {

@@ -25,7 +25,7 @@
 #include "attest/roots.h"
 #include "attest/tpm.h"
 
-enum sm_err sm_hw_evidence_verify(const struct sm_trust *trust, struct sm_wall now,
+enum sm_err sm_hw_evidence_verify(const struct sm_makers *trust, struct sm_wall now,
                                   uint8_t platform, const struct sm_envelope *e,
                                   struct sm_claims *out, struct sm_reasons *why) SM_MUST;
 

@@ -280,7 +280,7 @@ static enum sm_err chain_read(const struct payload *p, struct sm_chain *out)
 }
 
 static enum sm_err chain_check(const struct payload *p, const struct sm_chain *chain,
-                               const struct sm_trust *trust, struct sm_wall now,
+                               const struct sm_makers *trust, struct sm_wall now,
                                struct sm_wall *not_after, struct sm_reasons *why)
 {
     struct sm_view root = trust->root[SM_ROOT_AWS_NITRO];
@@ -421,7 +421,7 @@ static enum sm_err told(struct sm_reasons *why, enum sm_err e, const char *field
     return e;
 }
 
-enum sm_err sm_nitro_verify(struct sm_view document, const struct sm_trust *trust,
+enum sm_err sm_nitro_verify(struct sm_view document, const struct sm_makers *trust,
                             struct sm_wall now, struct sm_claims *out,
                             struct sm_nitro_data *data, struct sm_reasons *why)
 {

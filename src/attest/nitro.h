@@ -32,6 +32,6 @@ struct sm_nitro_data {
  * user_data of up to 64 bytes the report data.  A document with zeros for PCR0, PCR1 or PCR2 is
  * of a debug enclave and says nothing about what runs: REFUSED with the reason DEBUG.  How old
  * a document may be is the policy's: issued_at tells.  data may be NULL. */
-enum sm_err sm_nitro_verify(struct sm_view document, const struct sm_trust *trust,
+enum sm_err sm_nitro_verify(struct sm_view document, const struct sm_makers *trust,
                             struct sm_wall now, struct sm_claims *out,
                             struct sm_nitro_data *data, struct sm_reasons *why) SM_MUST;

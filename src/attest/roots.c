@@ -524,9 +524,9 @@ const struct sm_root_pin *sm_root_pin(enum sm_root root)
     return &pins[root];
 }
 
-void sm_trust_pinned(struct sm_trust *out)
+void sm_makers_pinned(struct sm_makers *out)
 {
-    *out = (struct sm_trust){0};
+    *out = (struct sm_makers){0};
     for (size_t i = 0; i < SM_ROOTS; i++) {
         out->root[i] = pins[i].der;
     }

@@ -2,7 +2,7 @@
 #pragma once
 /* roots: the hardware makers' root certificates, in the code as public facts.
  *
- * Verifiers take a struct sm_trust and trust nothing else.  sm_trust_pinned() gives the real
+ * Verifiers take a struct sm_makers and trust nothing else.  sm_makers_pinned() gives the real
  * one; a test that wants other roots puts them there and nowhere else.  TPMs have no one root:
  * what may vouch for their keys is configured.
  *
@@ -29,16 +29,16 @@ struct sm_root_pin {
 };
 const struct sm_root_pin *sm_root_pin(enum sm_root root);
 
-#define SM_TRUST_TPM_MAX 8u /* a cloud has one or two, a fleet a few makers of TPMs */
+#define SM_MAKERS_TPM_MAX 8u /* a cloud has one or two, a fleet a few makers of TPMs */
 
 struct sm_attest_cache;
 
-struct sm_trust {
+struct sm_makers {
     struct sm_view root[SM_ROOTS]; /* DER or PEM; empty: nothing of that maker is believed */
-    struct sm_view tpm[SM_TRUST_TPM_MAX]; /* DER or PEM; roots of AK and EK certificates */
+    struct sm_view tpm[SM_MAKERS_TPM_MAX]; /* DER or PEM; roots of AK and EK certificates */
     size_t n_tpm;
     struct sm_attest_cache *cache; /* of what was verified (attest/cache.h); NULL: none */
 };
 
 /* The pinned roots, and no TPM. */
-void sm_trust_pinned(struct sm_trust *out);
+void sm_makers_pinned(struct sm_makers *out);

@@ -473,9 +473,9 @@ static enum sm_err collateral_offer(struct sm_rules *r, struct sm_wall now, uint
                                     struct sm_view doc, struct sm_rules_change *change,
                                     struct sm_reasons *why)
 {
-    struct sm_trust pinned;
+    struct sm_makers pinned;
     struct sm_collateral c;
-    sm_trust_pinned(&pinned);
+    sm_makers_pinned(&pinned);
     SM_TRY(sm_collateral_verify(r->pinned.trust != NULL ? r->pinned.trust : &pinned, now, kind,
                                 doc, &c, why));
     const struct held *h = held_find(r, kind, c.name);

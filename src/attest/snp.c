@@ -434,7 +434,7 @@ static enum sm_err staple_read(const struct sm_snp_evidence *ev, struct staple *
 }
 
 static enum sm_err check_chain(const struct staple *s, const struct vek *v,
-                               const struct sm_trust *trust, struct sm_wall now,
+                               const struct sm_makers *trust, struct sm_wall now,
                                struct sm_wall *not_after, struct sm_reasons *why)
 {
     static const enum sm_root roots[SM_SNP_PRODUCTS] = {SM_ROOT_AMD_MILAN, SM_ROOT_AMD_GENOA,
@@ -507,7 +507,7 @@ static void claim(const struct report *p, const struct vek *v, struct sm_claims 
 
 /* Every check that can be made once report and certificates can be read. */
 static enum sm_err check_all(const struct sm_snp_evidence *ev, const struct report *p,
-                             const struct staple *s, const struct sm_trust *trust,
+                             const struct staple *s, const struct sm_makers *trust,
                              struct sm_wall now, struct sm_claims *c, struct sm_reasons *why)
 {
     struct vek v;
@@ -532,7 +532,7 @@ static enum sm_err check_all(const struct sm_snp_evidence *ev, const struct repo
     return SM_OK;
 }
 
-enum sm_err sm_snp_verify(const struct sm_snp_evidence *ev, const struct sm_trust *trust,
+enum sm_err sm_snp_verify(const struct sm_snp_evidence *ev, const struct sm_makers *trust,
                           struct sm_wall now, struct sm_claims *out, struct sm_reasons *why)
 {
     struct report p;

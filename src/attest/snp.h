@@ -28,7 +28,7 @@ struct sm_snp_evidence {
 };
 
 /* Pure.  Fills out only when every check passed.  Clears why first. */
-enum sm_err sm_snp_verify(const struct sm_snp_evidence *ev, const struct sm_trust *trust,
+enum sm_err sm_snp_verify(const struct sm_snp_evidence *ev, const struct sm_makers *trust,
                           struct sm_wall now, struct sm_claims *out,
                           struct sm_reasons *why) SM_MUST;
 

@@ -696,7 +696,7 @@ enum sm_err sm_tpm_log_replay(struct sm_view bytes, const struct sm_tpm_pcrs *pc
 /* -- the whole --------------------------------------------------------------------------- */
 
 /* Up to the first configured root that it leads to; the reasons are those of the last. */
-static enum sm_err chain_check(const struct sm_chain *chain, const struct sm_trust *trust,
+static enum sm_err chain_check(const struct sm_chain *chain, const struct sm_makers *trust,
                                struct sm_wall now, struct sm_wall *not_after,
                                struct sm_reasons *why)
 {
@@ -706,7 +706,7 @@ static enum sm_err chain_check(const struct sm_chain *chain, const struct sm_tru
     if (trust->n_tpm == 0) {
         sm_reasons_add(why, SM_REASON_CHAIN, "ak certificate", "no root for TPMs", "one");
     }
-    for (size_t i = 0; i < trust->n_tpm && i < SM_TRUST_TPM_MAX; i++) {
+    for (size_t i = 0; i < trust->n_tpm && i < SM_MAKERS_TPM_MAX; i++) {
         why->n = before;
         e = sm_chain_verify(chain, trust->tpm[i], NULL, 0, &rules, now, not_after, why);
         if (e == SM_OK) {
@@ -738,7 +738,7 @@ static enum sm_err cert_key_check(const struct sm_cert *cert, const struct sm_tp
 }
 
 static enum sm_err ak_certified(const struct sm_tpm_evidence *ev, const struct sm_tpm_key *ak,
-                                const struct sm_trust *trust, struct sm_wall now,
+                                const struct sm_makers *trust, struct sm_wall now,
                                 struct sm_wall *not_after, struct sm_reasons *why)
 {
     struct sm_chain chain = {0};
@@ -793,7 +793,7 @@ static void claim(const struct sm_tpm_key *ak, const struct sm_tpm_pcrs *pcrs,
 }
 
 enum sm_err sm_tpm_verify(const struct sm_tpm_evidence *ev, struct sm_view extra,
-                          const struct sm_trust *trust, struct sm_wall now,
+                          const struct sm_makers *trust, struct sm_wall now,
                           struct sm_claims *out, struct sm_reasons *why)
 {
     struct sm_tpm_public ak;

@@ -131,5 +131,5 @@ struct sm_tpm_evidence {
  * those the log explains.  There is no measurement: anybody can extend PCR 16 to 23, so a
  * digest of PCRs of the quoter's choice must not be taken for one; policy names registers. */
 enum sm_err sm_tpm_verify(const struct sm_tpm_evidence *ev, struct sm_view extra,
-                          const struct sm_trust *trust, struct sm_wall now,
+                          const struct sm_makers *trust, struct sm_wall now,
                           struct sm_claims *out, struct sm_reasons *why) SM_MUST;

@@ -91,7 +91,7 @@ static enum sm_err purpose_check(const struct sm_cert *leaf, struct sm_reasons *
 /* A set of certificates, each by itself. */
 struct pool {
     size_t n;
-    struct sm_chain one[SM_TRUST_TPM_MAX];
+    struct sm_chain one[SM_MAKERS_TPM_MAX];
 };
 
 static void pool_done(struct pool *p)
@@ -101,12 +101,12 @@ static void pool_done(struct pool *p)
     }
 }
 
-static enum sm_err pool_read(const struct sm_trust *trust, struct pool *out,
+static enum sm_err pool_read(const struct sm_makers *trust, struct pool *out,
                              struct sm_reasons *why)
 {
     struct pool p = {0};
     enum sm_err e = SM_OK;
-    for (size_t i = 0; i < trust->n_tpm && i < SM_TRUST_TPM_MAX && e == SM_OK; i++) {
+    for (size_t i = 0; i < trust->n_tpm && i < SM_MAKERS_TPM_MAX && e == SM_OK; i++) {
         e = sm_chain_add(&p.one[p.n++], trust->tpm[i]);
         e = e == SM_OK && p.one[i].n != 1 ? SM_E_MALFORMED : e;
     }
@@ -147,7 +147,7 @@ static bool is_root(const struct sm_cert *c)
 /* Extend the chain from the leaf by certificates of the trust, to one that is its own issuer.
  */
 static enum sm_err chain_check(struct sm_chain *chain, const struct pool *pool,
-                               const struct sm_trust *trust, struct sm_wall now,
+                               const struct sm_makers *trust, struct sm_wall now,
                                struct sm_wall *not_after, struct sm_reasons *why)
 {
     const struct sm_chain_rules rules = {.skew_s = 60};
@@ -187,7 +187,7 @@ static enum sm_err key_check(const struct sm_cert *leaf, const struct sm_tpm_key
     return e;
 }
 
-static enum sm_err cert_check(struct sm_chain *chain, const struct sm_trust *trust,
+static enum sm_err cert_check(struct sm_chain *chain, const struct sm_makers *trust,
                               struct sm_wall now, struct sm_tpm_ek *ek, struct sm_reasons *why)
 {
     char issuer[SM_CN_MAX] = "";
@@ -203,7 +203,7 @@ static enum sm_err cert_check(struct sm_chain *chain, const struct sm_trust *tru
 }
 
 enum sm_err sm_tpm_ek_verify(struct sm_view tpmt, struct sm_view cert,
-                             const struct sm_trust *trust, struct sm_wall now,
+                             const struct sm_makers *trust, struct sm_wall now,
                              struct sm_tpm_ek *out, struct sm_reasons *why)
 {
     struct sm_tpm_ek ek;

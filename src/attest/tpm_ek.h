@@ -32,5 +32,5 @@ enum sm_err sm_tpm_ek_read(struct sm_view tpmt, struct sm_tpm_ek *out) SM_MUST;
 /* All of it: the certificate is for this key, is one of an EK, and leads to a root among
  * trust->tpm, which also holds the certificates between. */
 enum sm_err sm_tpm_ek_verify(struct sm_view tpmt, struct sm_view cert,
-                             const struct sm_trust *trust, struct sm_wall now,
+                             const struct sm_makers *trust, struct sm_wall now,
                              struct sm_tpm_ek *out, struct sm_reasons *why) SM_MUST;

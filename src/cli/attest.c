@@ -106,7 +106,7 @@ static enum sm_err files_read(struct cli *c, struct attest_question *q)
 
 static void trust_make(struct attest_question *q)
 {
-    sm_trust_pinned(&q->trust);
+    sm_makers_pinned(&q->trust);
     if (q->path[ROOT] == NULL) {
         return;
     }

@@ -292,7 +292,7 @@ enum sm_err cmd_attest_diff(struct cli *c, int argc, char **argv)
     enum sm_err e = SM_OK;
     for (size_t i = 0; i < 2 && e == SM_OK; i++) {
         side[i].name = argv[i];
-        sm_trust_pinned(&side[i].q.trust);
+        sm_makers_pinned(&side[i].q.trust);
         side[i].q.now.s = (uint64_t)time(NULL);
         e = as_of != NULL ? attest_time_read(c, as_of, &side[i].q.now) : SM_OK;
         if (e == SM_OK) {

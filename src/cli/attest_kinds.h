@@ -46,7 +46,7 @@ struct attest_question {
     const char *envelope_path; /* instead of files */
     struct sm_buf envelope_file;
     struct sm_envelope envelope;
-    struct sm_trust trust;
+    struct sm_makers trust;
     uint8_t nonce_bytes[ATTEST_NONCE_MAX];
     struct sm_view nonce; /* empty: not compared */
     struct sm_value measurement;

@@ -45,7 +45,7 @@ static enum sm_err collect(struct rig *r)
 
 static enum sm_err verify(struct rig *r)
 {
-    static const struct sm_trust none;
+    static const struct sm_makers none;
     struct sm_envelope e;
     struct sm_claims claims;
     struct sm_reasons why = {0};

@@ -22,11 +22,11 @@ static bool kind_of(const char *text, uint8_t *out)
 /* Checked here first, so that the words are about the file. */
 static enum sm_err check(struct cli *c, const char *path, uint8_t kind, struct sm_view doc)
 {
-    struct sm_trust trust;
+    struct sm_makers trust;
     struct sm_collateral parsed;
     struct sm_reasons why = {0};
     char text[512];
-    sm_trust_pinned(&trust);
+    sm_makers_pinned(&trust);
     enum sm_err e = sm_collateral_verify(&trust, sm_clock_wall(), kind, doc, &parsed, &why);
     if (e == SM_OK) {
         return SM_OK;

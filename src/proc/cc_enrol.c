@@ -78,10 +78,10 @@ static enum sm_err look(const struct sm_config *c, struct sm_view bytes, struct 
                         char why[static SM_PROVIDER_WHY])
 {
     struct sm_envelope e;
-    struct sm_trust trust;
+    struct sm_makers trust;
     struct sm_reasons reasons = {0};
     char text[SM_PROVIDER_WHY - 48];
-    sm_trust_pinned(&trust);
+    sm_makers_pinned(&trust);
     enum sm_err err = sm_envelope_read(bytes, &e);
     if (err == SM_OK) {
         err = sm_hw_evidence_verify(&trust, sm_clock_wall(), (uint8_t)c->platform.kind, &e, out,

@@ -353,7 +353,7 @@ enum sm_err sm_tpm_reply_take(const struct sm_tpm_node *n, struct sm_view reply,
 void sm_tpm_makers_done(struct sm_tpm_makers *m)
 {
     sm_buf_done(&m->pem);
-    m->trust = (struct sm_trust){0};
+    m->trust = (struct sm_makers){0};
 }
 
 static const uint8_t *find(struct sm_view in, const char *text)
@@ -362,10 +362,10 @@ static const uint8_t *find(struct sm_view in, const char *text)
 }
 
 /* One view for each block. */
-static enum sm_err split_pem(struct sm_view pem, struct sm_trust *out)
+static enum sm_err split_pem(struct sm_view pem, struct sm_makers *out)
 {
     static const char end[] = "-----END CERTIFICATE-----";
-    struct sm_trust t = {0};
+    struct sm_makers t = {0};
     while (pem.n > 0) {
         const uint8_t *from = find(pem, "-----BEGIN CERTIFICATE-----");
         if (from == NULL) {
@@ -377,7 +377,7 @@ static enum sm_err split_pem(struct sm_view pem, struct sm_trust *out)
             return SM_E_TRUNCATED;
         }
         size_t n = (size_t)(to - pem.p) + sizeof end - 1;
-        if (t.n_tpm == SM_TRUST_TPM_MAX) {
+        if (t.n_tpm == SM_MAKERS_TPM_MAX) {
             return SM_E_LIMIT;
         }
         t.tpm[t.n_tpm++] = sm_view_sub(pem, 0, n);

@@ -57,10 +57,10 @@ enum sm_err sm_tpm_reply_take(const struct sm_tpm_node *n, struct sm_view reply,
 bool sm_tpm_is_request(struct sm_view bytes);
 
 /* Certificates of TPM makers from a PEM file: roots and those between.  LIMIT above
- * SM_TRUST_TPM_MAX. */
+ * SM_MAKERS_TPM_MAX. */
 struct sm_tpm_makers {
     struct sm_buf pem;
-    struct sm_trust trust; /* views into pem; nothing but TPMs is trusted */
+    struct sm_makers trust; /* views into pem; nothing but TPMs is trusted */
 };
 enum sm_err sm_tpm_makers_load(const char *path, struct sm_tpm_makers *out) SM_MUST;
 void sm_tpm_makers_done(struct sm_tpm_makers *m);
@@ -69,7 +69,7 @@ struct sm_tpm_endorser {
     const struct sm_suite *suite;
     const struct sm_sign_pair *root;
     const struct sm_anchor *anchor;
-    const struct sm_trust *makers;
+    const struct sm_makers *makers;
     struct sm_wall now, expires;
     uint8_t indexes;
 };

@@ -39,7 +39,7 @@ static void trust_root(struct a_vector *v)
 {
     struct sm_chain c = {0};
     struct sm_view root = a_file(v, "root");
-    sm_trust_pinned(&v->trust);
+    sm_makers_pinned(&v->trust);
     if (root.n == 0 || sm_chain_add(&c, root) != SM_OK || c.n != 1) {
         sm_chain_done(&c);
         return;

@@ -12,7 +12,7 @@ struct a_vector {
     const char *file; /* vectors.json; its folder is the first folder_n bytes */
     size_t folder_n;
     struct sm_wall now;
-    struct sm_trust trust;
+    struct sm_makers trust;
     bool is_verified;
 };
 
