@@ -4,6 +4,7 @@
 #include "core/arq.h"
 #include "core/pieces.h"
 #include "core/recovery.h"
+#include "crypto/rng.h"
 #include "wire/datagram.h"
 
 #ifdef SM_DEV_ROOT
