@@ -97,7 +97,7 @@ struct bulk {
     size_t size;
     unsigned messages, cores;
     const char *name, *name_cpu;
-    const char *tcp, *tls;
+    const char *bare, *tls; /* tls: NULL over UDP */
 };
 
 static enum sm_err bulk(const struct bench_sink *to, const struct bulk *b)
@@ -112,11 +112,11 @@ static enum sm_err bulk(const struct bench_sink *to, const struct bulk *b)
     }
     SM_TRY(race_run(&r));
     SM_TRY(cipher_run(b->size, &cipher));
-    tell(to, "tunnel", b->name, "Gbit/s", b->tcp, r.gbit_s[2], r.gbit_s[0]);
+    tell(to, "tunnel", b->name, "Gbit/s", b->bare, r.gbit_s[2], r.gbit_s[0]);
     tell(to, "tunnel", b->name, "Gbit/s", b->tls, r.gbit_s[2], r.gbit_s[1]);
     tell(to, "tunnel", b->name, "Gbit/s", "bare cipher, seal and open on one core", r.gbit_s[2],
          cipher);
-    tell(to, "tunnel", b->name_cpu, "ns/KiB", b->tcp, r.ns_kib[2], r.ns_kib[0]);
+    tell(to, "tunnel", b->name_cpu, "ns/KiB", b->bare, r.ns_kib[2], r.ns_kib[0]);
     tell(to, "tunnel", b->name_cpu, "ns/KiB", b->tls, r.ns_kib[2], r.ns_kib[1]);
     return SM_OK;
 }
@@ -134,15 +134,52 @@ static const struct bulk bulks[] = {
      "bare TCP, 1400 B writes", "TLS 1.3 (OpenSSL), 1400 B writes"},
 };
 
-enum sm_err bench_tunnel(const struct bench_sink *to)
+/* -- tunnels over UDP --------------------------------------------------------------------- */
+
+static enum sm_err bulk_udp(const struct bench_sink *to, const struct bulk *b)
 {
-    for (size_t i = 0; i < SM_COUNT(bulks); i++) {
-        enum sm_err e = bulk(to, &bulks[i]);
-        if (e != SM_OK && e != SM_E_LIMIT) { /* of processors: that case is left out */
+    struct flow_cfg cfg = {.kind = FLOW_UDP,
+                           .size = b->size,
+                           .bytes = (uint64_t)b->size * b->messages,
+                           .cores = b->cores};
+    struct race r = {.n = 2, .cfg = {cfg, cfg}};
+    r.cfg[1].kind = FLOW_UDP_TUNNEL;
+    SM_TRY(race_run(&r));
+    tell(to, "tunnel", b->name, "Gbit/s", b->bare, r.gbit_s[1], r.gbit_s[0]);
+    tell(to, "tunnel", b->name_cpu, "ns/KiB", b->bare, r.ns_kib[1], r.ns_kib[0]);
+    return SM_OK;
+}
+
+#define UDP_1400 "bare UDP, GSO and GRO, 1400 B"
+#define UDP_8192 "bare UDP, GSO and GRO, 8 KiB"
+
+/* 24 KiB are three datagrams of 8 KiB and what the tunnel adds. */
+static const struct bulk udp_bulks[] = {
+    {1400, 100000, 0, "UDP, 1400 B", "UDP, 1400 B, CPU of both ends", UDP_1400, NULL},
+    {1400, 100000, 1, "UDP, 1400 B, one core", "UDP, 1400 B, one core, CPU", UDP_1400, NULL},
+    {1400, 100000, 2, "UDP, 1400 B, a core each", "UDP, 1400 B, a core each, CPU", UDP_1400,
+     NULL},
+    {24576, 8000, 0, "UDP, 24 KiB", "UDP, 24 KiB, CPU of both ends", UDP_8192, NULL},
+    {24576, 8000, 1, "UDP, 24 KiB, one core", "UDP, 24 KiB, one core, CPU", UDP_8192, NULL},
+};
+
+/* Those that want more processors than there are, are left out. */
+static enum sm_err each(const struct bench_sink *to, const struct bulk *b, size_t n,
+                        enum sm_err (*run)(const struct bench_sink *, const struct bulk *))
+{
+    for (size_t i = 0; i < n; i++) {
+        enum sm_err e = run(to, &b[i]);
+        if (e != SM_OK && e != SM_E_LIMIT) {
             return e;
         }
     }
     return SM_OK;
+}
+
+enum sm_err bench_tunnel(const struct bench_sink *to)
+{
+    SM_TRY(each(to, bulks, SM_COUNT(bulks), bulk));
+    return each(to, udp_bulks, SM_COUNT(udp_bulks), bulk_udp);
 }
 
 /* -- relay -------------------------------------------------------------------------------- */

@@ -31,7 +31,12 @@ struct flow {
 
 static bool is_bare(const struct flow *f)
 {
-    return f->cfg.kind == FLOW_TCP || f->cfg.kind == FLOW_TLS;
+    return f->cfg.kind == FLOW_TCP || f->cfg.kind == FLOW_TLS || f->cfg.kind == FLOW_UDP;
+}
+
+static bool is_udp(const struct flow *f)
+{
+    return f->cfg.kind == FLOW_UDP || f->cfg.kind == FLOW_UDP_TUNNEL;
 }
 
 /* -- processors --------------------------------------------------------------------------- */
@@ -76,18 +81,30 @@ static enum sm_err accept_one(int listener, int *out)
     return SM_OK;
 }
 
-/* One end of the chain in a process of its own: `next` is where the one behind listens. */
-static enum sm_err serve(struct flow *f, unsigned self, int listener,
-                         const struct sm_inet *next)
+static enum sm_err serve_bare(struct flow *f, int up)
 {
-    int up = -1, down = -1;
-    SM_TRY(pin(f, self));
-    SM_TRY(accept_one(listener, &up));
-    if (is_bare(f)) {
-        struct bare b;
+    struct bare b;
+    if (is_udp(f)) {
+        SM_TRY(bare_udp_open(up, &f->cfg, true, &b));
+        bare_udp_serve(&b, &f->cfg);
+    } else {
         SM_TRY(bare_open(up, f->tls.server, true, &b));
         bare_serve(&b, &f->cfg);
-        return SM_OK;
+    }
+    return SM_OK;
+}
+
+/* One end of the chain in a process of its own: fd listens, or over UDP is connected; `next` is
+ * where the one behind listens. */
+static enum sm_err serve(struct flow *f, unsigned self, int fd, const struct sm_inet *next)
+{
+    int up = fd, down = -1;
+    SM_TRY(pin(f, self));
+    if (!is_udp(f)) {
+        SM_TRY(accept_one(fd, &up));
+    }
+    if (is_bare(f)) {
+        return serve_bare(f, up);
     }
     if (next != NULL) {
         SM_TRY(sm_tcp_connect(next, &down));
@@ -95,6 +112,22 @@ static enum sm_err serve(struct flow *f, unsigned self, int listener,
     struct station *s;
     SM_TRY(station_new(f->mesh, self, up, down, &s));
     station_serve(s);
+    return SM_OK;
+}
+
+/* Start process number self, which takes fd. */
+static enum sm_err start_with(struct flow *f, unsigned self, int fd, const struct sm_inet *next)
+{
+    pid_t parent = getpid(), pid = fork();
+    if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        _exit(getppid() == parent && serve(f, self, fd, next) == SM_OK ? 0 : 1);
+    }
+    (void)close(fd);
+    if (pid < 0) {
+        return SM_E_IO;
+    }
+    f->pids[f->pid_n++] = pid;
     return SM_OK;
 }
 
@@ -106,17 +139,11 @@ static enum sm_err start(struct flow *f, unsigned self, const struct sm_inet *ne
     int listener;
     SM_TRY(sm_tcp_listen(&any, &listener));
     enum sm_err e = sm_tcp_local(listener, at);
-    pid_t parent = getpid(), pid = e == SM_OK ? fork() : -1;
-    if (pid == 0) {
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        _exit(getppid() == parent && serve(f, self, listener, next) == SM_OK ? 0 : 1);
+    if (e != SM_OK) {
+        (void)close(listener);
+        return e;
     }
-    (void)close(listener);
-    if (pid < 0) {
-        return e != SM_OK ? e : SM_E_IO;
-    }
-    f->pids[f->pid_n++] = pid;
-    return SM_OK;
+    return start_with(f, self, listener, next);
 }
 
 /* -- life --------------------------------------------------------------------------------- */
@@ -127,6 +154,19 @@ static enum sm_err open_own_end(struct flow *f, const struct sm_inet *to)
     SM_TRY(sm_tcp_connect(to, &fd));
     return is_bare(f) ? bare_open(fd, f->tls.client, false, &f->bare)
                       : station_new(f->mesh, 0, -1, fd, &f->station);
+}
+
+static enum sm_err open_udp(struct flow *f)
+{
+    int fds[2];
+    SM_TRY(flow_udp_pair(fds));
+    enum sm_err e = start_with(f, 1, fds[1], NULL);
+    if (e != SM_OK) {
+        (void)close(fds[0]);
+        return e;
+    }
+    return is_bare(f) ? bare_udp_open(fds[0], &f->cfg, false, &f->bare)
+                      : station_new(f->mesh, 0, -1, fds[0], &f->station);
 }
 
 static enum sm_err open_all(struct flow *f)
@@ -140,6 +180,9 @@ static enum sm_err open_all(struct flow *f)
         SM_TRY(tls_kit_make(&f->tls));
     } else if (!is_bare(f)) {
         SM_TRY(mesh_new(&f->cfg, &f->mesh));
+    }
+    if (is_udp(f)) {
+        return open_udp(f);
     }
     bool has_relay = f->cfg.kind == FLOW_RELAY;
     if (has_relay) {
@@ -168,12 +211,19 @@ enum sm_err flow_open(const struct flow_cfg *cfg, struct flow **out)
     return SM_OK;
 }
 
+static enum sm_err pass(struct flow *f)
+{
+    if (f->cfg.kind == FLOW_UDP) {
+        return bare_udp_pass(&f->bare, &f->cfg, f->message);
+    }
+    return is_bare(f) ? bare_pass(&f->bare, &f->cfg, f->message) : station_pass(f->station);
+}
+
 enum sm_err flow_run(struct flow *f, uint64_t *out_ns)
 {
     SM_TRY(pin(f, 0));
     struct sm_mono from = sm_clock_mono();
-    enum sm_err e =
-        is_bare(f) ? bare_pass(&f->bare, &f->cfg, f->message) : station_pass(f->station);
+    enum sm_err e = pass(f);
     uint64_t ns = sm_between(from, sm_clock_mono()).ns;
     unpin(f);
     SM_TRY(e);

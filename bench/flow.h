@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/* flow: bytes from this process to another over loopback TCP, timed.
+/* flow: bytes from this process to another over loopback, timed.
  *
  * A run passes cfg.bytes in messages of cfg.size and ends when the answer has come, cfg.answer
  * bytes that the other end sends once it has them all.  With bytes = size = answer a run is
@@ -13,6 +13,12 @@
  *                   its header and seals it again
  *     FLOW_SESSION  one request and its response a run, between session hosts at both ends of
  *                   a tunnel: bytes = size
+ *     FLOW_UDP      bare UDP: segments that the kernel cuts and joins (UDP_SEGMENT, UDP_GRO),
+ *                   and a credit window
+ *     FLOW_UDP_TUNNEL  sm_tunnel_send() of each message, the tunnel's carrier being UDP
+ *
+ * Over UDP datagrams may be lost.  A run then ends when so much of it has arrived, and what it
+ * takes to send more is in its time.
  *
  * Flows that lie open together and run in turn can be compared.
  *
@@ -29,11 +35,25 @@
 
 #define FLOW_ANSWER 64u
 
-enum flow_kind { FLOW_TCP, FLOW_TLS, FLOW_TUNNEL, FLOW_RELAY, FLOW_SESSION };
+enum flow_kind {
+    FLOW_TCP,
+    FLOW_TLS,
+    FLOW_TUNNEL,
+    FLOW_RELAY,
+    FLOW_SESSION,
+    FLOW_UDP,
+    FLOW_UDP_TUNNEL
+};
+
+/* The datagrams that a message goes in over bare UDP: as long as a tunnel's, less what it adds.
+ */
+#define FLOW_SEGMENT_MAX 8896u
 
 struct flow_cfg {
     enum flow_kind kind;
-    size_t size;    /* at most 64 KiB; a relay's with its header at most SM_PACKET_MAX */
+    /* At most 64 KiB; a relay's with its header at most SM_PACKET_MAX; over UDP a multiple of
+     * the segments it needs. */
+    size_t size;
     uint64_t bytes; /* a multiple of size */
     size_t answer;  /* at most 64 KiB; 0: FLOW_ANSWER */
     /* 0: where the kernel likes.  1: all on one processor, so that none has to wake up.  2:

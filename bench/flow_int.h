@@ -10,7 +10,9 @@
 
 struct bare {
     int fd;
-    SSL *ssl; /* NULL for bare TCP */
+    SSL *ssl;       /* NULL for bare TCP, and UDP */
+    size_t segment; /* UDP: bytes of a datagram */
+    uint32_t run;   /* UDP: number of the present one */
 };
 /* Take the descriptor, also on failure; ctx is NULL for bare TCP.  The TLS handshake happens
  * here. */
@@ -20,6 +22,16 @@ void bare_done(struct bare *b);
 enum sm_err bare_pass(struct bare *b, const struct flow_cfg *cfg, uint8_t *message) SM_MUST;
 /* Answer runs until the other end is gone. */
 void bare_serve(struct bare *b, const struct flow_cfg *cfg);
+
+/* -- the same over UDP --------------------------------------------------------------------- */
+
+/* Two sockets, each of them connected to the other. */
+enum sm_err flow_udp_pair(int out[static 2]) SM_MUST;
+size_t flow_udp_segment(size_t message);
+enum sm_err bare_udp_open(int fd, const struct flow_cfg *cfg, bool is_server,
+                          struct bare *out) SM_MUST;
+enum sm_err bare_udp_pass(struct bare *b, const struct flow_cfg *cfg, uint8_t *message) SM_MUST;
+void bare_udp_serve(struct bare *b, const struct flow_cfg *cfg);
 
 /* -- stations ---------------------------------------------------------------------------- */
 

@@ -2,8 +2,9 @@
 /* Stations: what a node does with a tunnel, and nothing else: the loop, streams and tunnels are
  * a node's.  They stand in a chain; 0 sends, the last answers, one in between forwards.
  *
- * Nothing is lost here: a station that is asked to forward more than the next tunnel takes
- * stops reading, and TCP holds the sender back. */
+ * Nothing is lost over TCP: a station that is asked to forward more than the next tunnel takes
+ * stops reading, and TCP holds the sender back.  Over UDP a message says of which run it is,
+ * and for each datagram that was lost the sender sends one message more. */
 #include "bench/flow_int.h"
 
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include "core/tunnel.h"
 #include "os/clock.h"
 #include "os/loop.h"
+#include "os/udp.h"
 #include "tests/passport_kit.h"
 #include "wire/packet.h"
 #include "wire/sign.h"
@@ -37,6 +39,8 @@ struct end {
     unsigned peer;
     struct sm_tunnel *t; /* NULL: there is no such neighbour */
     struct sm_stream *stream;
+    struct sm_udp *udp;              /* in its place; nothing of below is counted then */
+    uint64_t lost;                   /* datagrams, of which we know */
     uint64_t handed, told;           /* to the stream; of it to the tunnel as written */
     uint64_t last_handed, last_told; /* at the end of the last turn */
     bool is_up, is_paused;
@@ -49,11 +53,13 @@ struct station {
     struct sm_timer *limit;
     struct end up, down; /* to the one before, to the one behind */
     struct sm_mono now;
-    uint64_t left, got;   /* to send; received of this run */
-    enum sm_err err;      /* other than OK: it is over */
-    struct sm_host *host; /* of sessions; NULL: there are none */
-    struct sm_timer *host_timer;
-    uint64_t *trips; /* NULL: no probes */
+    uint64_t left, got;     /* to send; received of this run */
+    enum sm_err err;        /* other than OK: it is over */
+    struct sm_host *host;   /* of sessions; NULL: there are none */
+    struct sm_timer *timer; /* of sessions, or of the tunnel over UDP; NULL: there is none */
+    uint32_t run;           /* over UDP: number of the present one */
+    bool has_answered;      /* likewise */
+    uint64_t *trips;        /* NULL: no probes */
     unsigned trips_n, trips_max;
     struct sm_mono probe_at; /* when the one under way went */
 };
@@ -282,7 +288,7 @@ static void tick_host(struct station *s)
             sm_host_tick(s->host, s->now);
         }
         drain_host(s);
-        sm_timer_at(s->host_timer, sm_host_deadline(s->host));
+        sm_timer_at(s->timer, sm_host_deadline(s->host));
     }
 }
 
@@ -315,9 +321,65 @@ static void take_control(struct end *e, struct sm_view bytes)
     }
 }
 
+/* -- over UDP ----------------------------------------------------------------------------- */
+
+static void begin_run(struct station *s, uint32_t run)
+{
+    s->run = run;
+    s->got = 0;
+    s->has_answered = false;
+}
+
+static void take_from_udp(struct end *e, const struct sm_tunnel_out *o)
+{
+    struct station *s = e->st;
+    uint32_t run = o->bytes.n >= 4 ? sm_le32(o->bytes.p) : 0;
+    if (s->self == 0) {
+        s->got = run == s->run ? s->mesh->cfg.answer : s->got;
+        return;
+    }
+    if (run != s->run) {
+        begin_run(s, run);
+    }
+    s->got += o->bytes.n;
+    if (s->got >= s->mesh->cfg.bytes && !s->has_answered) {
+        s->has_answered = true;
+        sm_put_le32(s->mesh->back.p, run);
+        enum sm_err err = sm_tunnel_send(e->t, SM_TUNNEL_CONTROL,
+                                         sm_view_of(s->mesh->back.p, s->mesh->back.n));
+        if (err != SM_OK) {
+            fail(s, err);
+        }
+    }
+}
+
+static void count_lost(struct station *s)
+{
+    uint64_t lost = sm_dgram_info(sm_tunnel_dgram(s->down.t)).n_lost;
+    s->left += (lost - s->down.lost) * s->mesh->cfg.size;
+    s->down.lost = lost;
+}
+
+static struct sm_path path_of(const struct sm_inet *a)
+{
+    struct sm_path p = {.addr = {.family = a->family, .port = a->port}};
+    memcpy(p.addr.ip, a->ip, sizeof p.addr.ip);
+    return p;
+}
+
+static void send_datagrams(struct end *e, const struct sm_tunnel_out *o)
+{
+    struct sm_inet to = {.family = o->to.addr.family, .port = o->to.addr.port};
+    memcpy(to.ip, o->to.addr.ip, sizeof to.ip);
+    sm_udp_send(e->udp, &to, o->bytes, o->segment);
+    e->handed += o->bytes.n;
+}
+
 static void take_message(struct end *e, const struct sm_tunnel_out *o)
 {
-    if (o->message == SM_TUNNEL_CONTROL) {
+    if (e->udp != NULL) {
+        take_from_udp(e, o);
+    } else if (o->message == SM_TUNNEL_CONTROL) {
         take_control(e, o->bytes);
     } else if (e->st->host != NULL) {
         take_session(e, o->bytes);
@@ -334,6 +396,10 @@ static void take(struct end *e, const struct sm_tunnel_out *o)
 {
     switch (o->kind) {
     case SM_TUNNEL_SEND:
+        if (e->udp != NULL) {
+            send_datagrams(e, o);
+            break;
+        }
         if (sm_stream_write(e->stream, o->bytes) != SM_OK) {
             fail(e->st, SM_E_CLOSED);
         }
@@ -369,6 +435,10 @@ static void drain(struct end *e)
 
 static void report_written(struct end *e)
 {
+    if (e->udp != NULL) {
+        e->told = e->handed;
+        return;
+    }
     uint64_t written = e->handed - sm_stream_queued(e->stream);
     sm_tunnel_written(e->t, (size_t)(written - e->told));
     e->told = written;
@@ -394,6 +464,9 @@ static void pump(struct station *s)
 {
     const struct mesh *m = s->mesh;
     struct sm_view message = sm_view_of(m->forth.p, m->forth.n);
+    if (s->down.udp != NULL) {
+        count_lost(s);
+    }
     while (s->left > 0 && s->down.is_up && sm_tunnel_room(s->down.t) > 0) {
         enum sm_err e = sm_tunnel_send(s->down.t, SM_TUNNEL_PACKET, message);
         if (e != SM_OK) {
@@ -439,9 +512,23 @@ static void on_turn(void *ctx)
         hold_back(&s->up, &s->down);
         hold_back(&s->down, &s->up);
     }
+    const struct end *own = s->self == 0 ? &s->down : &s->up;
+    if (own->udp != NULL) {
+        sm_timer_at(s->timer, sm_tunnel_deadline(own->t));
+    }
     if (has_more) {
         sm_loop_again(s->loop);
     }
+}
+
+static void on_datagrams(void *ctx, const struct sm_inet *from, uint8_t *p, size_t n,
+                         size_t segment)
+{
+    struct end *e = ctx;
+    struct sm_path path = path_of(from);
+    e->st->now = sm_clock_mono();
+    sm_tunnel_datagrams(e->t, e->st->now, KIT_NOW, &path, p, n, segment);
+    drain(e);
 }
 
 static void on_read(void *ctx, struct sm_view bytes)
@@ -477,12 +564,39 @@ static void on_limit(void *ctx)
 
 /* -- life --------------------------------------------------------------------------------- */
 
-static enum sm_err end_open(struct station *s, struct end *e, unsigned peer, int fd)
+/* The carrier: takes fd when it succeeds. */
+static enum sm_err carrier_open(struct end *e, bool is_dialer, int fd)
 {
     static const struct sm_stream_ops ops = {
         .read = on_read, .closed = on_closed, .connected = on_wake, .drained = on_wake};
     struct sm_stream_ops o = ops;
+    struct station *s = e->st;
+    if (s->mesh->cfg.kind == FLOW_UDP_TUNNEL) {
+        SM_TRY(sm_timer_new(s->loop, on_wake, s, &s->timer));
+        return sm_udp_new(s->loop, fd, on_datagrams, e, &e->udp);
+    }
+    if (!is_dialer) {
+        o.connected = NULL; /* it is, already */
+    }
+    return sm_stream_new(s->loop, fd, &o, e, STREAM_QUEUE, &e->stream);
+}
+
+static enum sm_err end_open(struct station *s, struct end *e, unsigned peer, int fd)
+{
     const struct mesh *m = s->mesh;
+    bool is_udp = m->cfg.kind == FLOW_UDP_TUNNEL;
+    struct sm_inet at = {0};
+    e->st = s;
+    e->peer = peer;
+    enum sm_err err = is_udp ? sm_tcp_remote(fd, &at) : SM_OK;
+    err = err == SM_OK ? carrier_open(e, peer > s->self, fd) : err;
+    if (err != SM_OK) {
+        (void)close(fd);
+        return err;
+    }
+    /* The ids are known: nobody else is here. */
+    const struct sm_dgram_cfg datagrams = {
+        .own_id = s->self + 1, .peer_id = peer > s->self ? 0 : peer + 1, .path = path_of(&at)};
     struct sm_tunnel_cfg cfg = {.suite = m->kit.suite,
                                 .anchor = &m->kit.anchor,
                                 .seed = {(uint8_t)s->self, (uint8_t)peer},
@@ -491,17 +605,8 @@ static enum sm_err end_open(struct station *s, struct end *e, unsigned peer, int
                                 .dh = &m->id[s->self].dh,
                                 .record = record_of(&m->id[s->self]),
                                 .peer = &m->id[peer].dh.pub,
+                                .datagrams = is_udp ? &datagrams : NULL,
                                 .data_bytes = m->cfg.kind == FLOW_RELAY ? DATA_BYTES : 0};
-    if (!cfg.is_dialer) {
-        o.connected = NULL; /* it is, already */
-    }
-    e->st = s;
-    e->peer = peer;
-    enum sm_err err = sm_stream_new(s->loop, fd, &o, e, STREAM_QUEUE, &e->stream);
-    if (err != SM_OK) {
-        (void)close(fd);
-        return err;
-    }
     e->t = sm_tunnel_new(&cfg);
     if (e->t == NULL) {
         return SM_E_NOMEM;
@@ -533,7 +638,7 @@ static enum sm_err open_host(struct station *s)
                               .cipher = m->cipher,
                               .passport = sm_view_of(id->passport, id->passport_n),
                               .sessions = 4};
-    SM_TRY(sm_timer_new(s->loop, on_wake, s, &s->host_timer));
+    SM_TRY(sm_timer_new(s->loop, on_wake, s, &s->timer));
     s->host = sm_host_new(&cfg);
     return s->host != NULL ? SM_OK : SM_E_NOMEM;
 }
@@ -578,8 +683,10 @@ void station_free(struct station *s)
     }
     sm_stream_free(s->up.stream);
     sm_stream_free(s->down.stream);
+    sm_udp_free(s->up.udp);
+    sm_udp_free(s->down.udp);
     sm_timer_free(s->limit);
-    sm_timer_free(s->host_timer);
+    sm_timer_free(s->timer);
     sm_loop_free(s->loop);
     sm_host_free(s->host);
     sm_tunnel_free(s->up.t);
@@ -591,6 +698,10 @@ enum sm_err station_pass(struct station *s)
 {
     s->left = s->mesh->cfg.bytes;
     s->got = 0;
+    if (s->mesh->cfg.kind == FLOW_UDP_TUNNEL) {
+        begin_run(s, s->run + 1);
+        sm_put_le32(s->mesh->forth.p, s->run);
+    }
     sm_timer_at(s->limit, sm_after(sm_clock_mono(), PASS_LIMIT));
     sm_loop_again(s->loop); /* there is something to begin with */
     while (s->got < s->mesh->cfg.answer && s->err == SM_OK) {
