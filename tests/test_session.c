@@ -138,6 +138,19 @@ static void two_dead_slots_of_four_are_survived_and_reported(void)
     world_done(&w);
 }
 
+/* An acknowledgement comes back over the slot of what it answers. */
+static void a_slow_slot_makes_no_other_seem_lost(void)
+{
+    static const uint32_t sizes[] = {1 << 20, 40 << 10, 200 << 10, 17 << 10};
+    begin(sm_suite_sim());
+    w.delay[3] = SM_MS(60);
+    for (unsigned i = 0; i < 40; i++) {
+        echo_one(sizes[i % SM_COUNT(sizes)], SM_S(2));
+    }
+    T_EQ(w.reports_lost, 0);
+    world_done(&w);
+}
+
 static void slots_the_sender_does_not_have_cost_nothing(void)
 {
     begin(sm_suite_sim());
@@ -822,6 +835,7 @@ int main(int argc, char **argv)
         T_CASE(and_so_with_the_real_ciphers),
         T_CASE(a_slot_that_dies_in_a_message_costs_less_than_a_second_and_a_half),
         T_CASE(two_dead_slots_of_four_are_survived_and_reported),
+        T_CASE(a_slow_slot_makes_no_other_seem_lost),
         T_CASE(slots_the_sender_does_not_have_cost_nothing),
         T_CASE(a_packet_seen_before_is_refused),
         T_CASE(a_replayed_first_message_disturbs_nothing),

@@ -190,7 +190,6 @@ static struct session *session_begin(struct sm_host *h, struct peer *p, bool is_
         .age = ++h->age,
         .first = first,
         .cipher = cipher,
-        .ack_at = SM_NEVER,
         .of_control = {SM_NONE, SM_NONE, false},
     };
     sm_session_flight_init(s);
@@ -626,9 +625,11 @@ static void up_tick(struct sm_host *h, struct session *s)
         session_close(h, s);
         return;
     }
-    if (s->ack_owed > 0 && is_time(h, s->ack_at)) {
-        s->ack_now = true;
-        sm_session_control_add(h, s);
+    for (unsigned i = 0; i < SM_HOST_SLOTS; i++) {
+        if (s->owed[i].n > 0 && is_time(h, s->owed[i].at)) {
+            s->wants_ack |= (uint8_t)(1u << i);
+            sm_session_control_add(h, s);
+        }
     }
     if (!is_current) {
         return;

@@ -141,6 +141,13 @@ struct flight {
     uint64_t seq_next, seq_acked; /* one above the highest acknowledged */
 };
 
+/* What came over a slot and is not acknowledged over it.  Another slot's acknowledgement says
+ * it too, but may be late or lost where this one is not: the peer's timer knows this one. */
+struct owed {
+    uint32_t n;
+    struct sm_mono at; /* when at the latest, if n > 0 */
+};
+
 struct session {
     enum session_state state;
     bool is_opener;
@@ -166,11 +173,9 @@ struct session {
     struct sm_window seen;
     uint64_t tx_datagrams;
     bool has_datagrams; /* received: its window (sm_host.datagrams_seen) has been cleared */
-    struct sm_mono largest_at, ack_at;
-    uint64_t largest;
-    uint32_t ack_owed;
-    bool ack_now;
-    uint8_t ack_slot;
+    struct sm_mono largest_at;
+    struct owed owed[SM_HOST_SLOTS];
+    uint8_t wants_ack; /* bit a slot */
     struct link of_control;
 };
 

@@ -148,14 +148,13 @@ static enum fate frame_take(struct sm_host *h, struct session *s, const struct s
 static void ack_owe(struct sm_host *h, struct session *s, const struct sm_frag_head *head,
                     bool is_gap)
 {
-    s->ack_owed++;
-    s->ack_slot = head->slot;
-    if (s->ack_at.ns == SM_NEVER.ns) {
-        s->ack_at = sm_after(h->now, ACK_DELAY);
-        arm(h, s->ack_at);
+    struct owed *o = &s->owed[head->slot];
+    if (o->n++ == 0) {
+        o->at = sm_after(h->now, ACK_DELAY);
+        arm(h, o->at);
     }
-    if ((head->flags & SM_FRAG_ACK_NOW) != 0 || s->ack_owed >= ACK_EVERY || is_gap) {
-        s->ack_now = true;
+    if ((head->flags & SM_FRAG_ACK_NOW) != 0 || o->n >= ACK_EVERY || is_gap) {
+        s->wants_ack |= (uint8_t)(1u << head->slot);
         sm_session_control_add(h, s);
     }
 }

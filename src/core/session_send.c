@@ -430,7 +430,9 @@ static void sent_acked(struct sm_host *h, struct session *s, struct sent *e)
     }
 }
 
-/* The round trip of the highest that is newly acknowledged, less what the peer held it back. */
+/* The round trip of the highest that is newly acknowledged, less what the peer held it back:
+ * the delay an ACK names is that of its largest number.  Any other out of order was answered
+ * at once. */
 static void ack_sample(struct sm_host *h, struct session *s, const struct sent *e,
                        uint32_t delay_us)
 {
@@ -456,7 +458,7 @@ enum sm_err sm_session_ack_apply(struct sm_host *h, struct session *s,
                 continue;
             }
             if (is_highest) {
-                ack_sample(h, s, e, ack->delay_us);
+                ack_sample(h, s, e, n - 1 == ack->range[0].high ? ack->delay_us : 0);
                 is_highest = false;
             }
             sent_acked(h, s, e);
@@ -508,12 +510,12 @@ static bool seal(struct sm_host *h, struct session *s, unsigned slot, uint8_t fl
 
 static bool ack_send(struct sm_host *h, struct session *s, struct sm_host_out *out)
 {
-    if (!s->ack_now) {
+    if (s->wants_ack == 0) {
         return false;
     }
-    s->ack_now = false;
-    s->ack_owed = 0;
-    s->ack_at = SM_NEVER;
+    unsigned slot = (unsigned)__builtin_ctz(s->wants_ack);
+    s->wants_ack &= (uint8_t)(s->wants_ack - 1);
+    s->owed[slot].n = 0;
     uint64_t us = sm_between(s->largest_at, h->now).ns / 1000u;
     struct sm_frame_ack ack = {.delay_us = us > UINT32_MAX ? UINT32_MAX : (uint32_t)us};
     uint64_t from = UINT64_MAX, low = 0, high = 0;
@@ -532,8 +534,7 @@ static bool ack_send(struct sm_host *h, struct session *s, struct sm_host_out *o
     enum sm_err err = sm_frame_ack_write(&ack, &w);
     assert(err == SM_OK);
     const struct peer *p = &h->peers[s->peer];
-    unsigned slot = p->slot[s->ack_slot].is_absent ? sm_session_slot_next_usable(p, s->ack_slot)
-                                                   : s->ack_slot;
+    slot = p->slot[slot].is_absent ? sm_session_slot_next_usable(p, slot) : slot;
     return seal(h, s, slot, 0, sm_view_of(room, w.n), out);
 }
 
