@@ -395,6 +395,11 @@ bool sm_dgram_next(struct sm_dgram *d, struct sm_dgram_in *out)
     return false;
 }
 
+bool sm_dgram_is_reading(const struct sm_dgram *d)
+{
+    return d->in_n > 0;
+}
+
 /* -- time, and what it is ---------------------------------------------------------------- */
 
 void sm_dgram_tick(struct sm_dgram *d, struct sm_mono now)

@@ -84,6 +84,8 @@ struct sm_dgram_in {
     enum sm_err err;
 };
 bool sm_dgram_next(struct sm_dgram *d, struct sm_dgram_in *out);
+/* Some of the input is still to be read: what it asks for is answered when all is. */
+bool sm_dgram_is_reading(const struct sm_dgram *d);
 
 /* -- sending ----------------------------------------------------------------------------- */
 

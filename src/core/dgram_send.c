@@ -252,6 +252,21 @@ static enum sm_err send_packets(struct sm_dgram *d, struct sm_dgram_batch *out)
     return SM_OK;
 }
 
+/* Is there room for a batch worth a call?  When acknowledgements open the window a little at a
+ * time, what waits goes together all the same: by the quarter of the window.  Something is in
+ * flight then, so there will be more room. */
+static bool has_room_for_batch(const struct sm_dgram *d)
+{
+    const uint8_t *next = sm_outq_front(&d->packets);
+    if (next == NULL) {
+        return false;
+    }
+    uint64_t one = sm_le64(next + 8), most = d->recovery.window / 4;
+    most = most < BATCH_MAX ? most : BATCH_MAX;
+    uint64_t waiting = sm_outq_bytes(&d->packets), want = waiting < most ? waiting : most;
+    return sm_recovery_has_room(&d->recovery, (size_t)(want > one ? want : one));
+}
+
 /* OK with an empty batch when there is nothing to send. */
 static enum sm_err send_sealed(struct sm_dgram *d, struct sm_dgram_batch *out)
 {
@@ -266,7 +281,7 @@ static enum sm_err send_sealed(struct sm_dgram *d, struct sm_dgram_batch *out)
         d->owes_response = false;
         return send_token(d, SM_DGRAM_RESPONSE, d->response, &d->response_to, out);
     }
-    if (d->acks.is_due && d->acks.seen.top > 0) {
+    if (d->acks.is_due && d->acks.seen.top > 0 && !sm_dgram_is_reading(d)) {
         return send_ack(d, out);
     }
     bool has_room = sm_recovery_has_room(&d->recovery, SM_DGRAM_BASE);
@@ -279,11 +294,7 @@ static enum sm_err send_sealed(struct sm_dgram *d, struct sm_dgram_batch *out)
     if (is_key_old(d) && d->recovery.in_flight == 0) {
         return send_nothing(d, out);
     }
-    uint8_t *next = sm_outq_front(&d->packets);
-    if (next != NULL && sm_recovery_has_room(&d->recovery, sm_le64(next + 8))) {
-        return send_packets(d, out);
-    }
-    return SM_OK;
+    return has_room_for_batch(d) ? send_packets(d, out) : SM_OK;
 }
 
 /* Nobody gets more from us than three times what came from its address, until it is proven that

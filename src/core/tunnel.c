@@ -765,8 +765,9 @@ static bool read_datagrams(struct sm_tunnel *t, struct sm_tunnel_out *out, bool 
 {
     struct sm_dgram_in in;
     *is_out = false;
+    bool was_reading = sm_dgram_is_reading(t->dgram);
     if (!sm_dgram_next(t->dgram, &in)) {
-        return false;
+        return was_reading; /* there may be something to answer now */
     }
     switch (in.kind) {
     case SM_DGRAM_IN_STREAM:
