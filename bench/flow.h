@@ -61,6 +61,9 @@ struct flow_cfg {
     unsigned cores;
 };
 
+/* Bytes of a message in each of its datagrams over bare UDP. */
+size_t flow_udp_segment(size_t message);
+
 struct flow;
 enum sm_err flow_open(const struct flow_cfg *cfg, struct flow **out) SM_MUST;
 enum sm_err flow_run(struct flow *f, uint64_t *out_ns) SM_MUST;

@@ -27,7 +27,6 @@ void bare_serve(struct bare *b, const struct flow_cfg *cfg);
 
 /* Two sockets, each of them connected to the other. */
 enum sm_err flow_udp_pair(int out[static 2]) SM_MUST;
-size_t flow_udp_segment(size_t message);
 enum sm_err bare_udp_open(int fd, const struct flow_cfg *cfg, bool is_server,
                           struct bare *out) SM_MUST;
 enum sm_err bare_udp_pass(struct bare *b, const struct flow_cfg *cfg, uint8_t *message) SM_MUST;

@@ -423,11 +423,31 @@ static void take(struct end *e, const struct sm_tunnel_out *o)
     }
 }
 
+static void pump(struct station *s)
+{
+    const struct mesh *m = s->mesh;
+    struct sm_view message = sm_view_of(m->forth.p, m->forth.n);
+    if (s->down.udp != NULL) {
+        count_lost(s);
+    }
+    while (s->left > 0 && s->down.is_up && sm_tunnel_room(s->down.t) > 0) {
+        enum sm_err e = sm_tunnel_send(s->down.t, SM_TUNNEL_PACKET, message);
+        if (e != SM_OK) {
+            fail(s, e);
+            return;
+        }
+        s->left -= m->cfg.size;
+    }
+}
+
 static void drain(struct end *e)
 {
     struct sm_tunnel_out o;
     while (sm_tunnel_next(e->t, e->st->now, &o)) {
         take(e, &o);
+        if (e->udp != NULL && o.kind == SM_TUNNEL_SEND && e->st->left > 0) {
+            pump(e->st); /* so that no batch is short because the source came late */
+        }
     }
 }
 
@@ -457,23 +477,6 @@ static void hold_back(struct end *from, const struct end *to)
     if (is_full != from->is_paused) {
         from->is_paused = is_full;
         sm_stream_pause(from->stream, is_full);
-    }
-}
-
-static void pump(struct station *s)
-{
-    const struct mesh *m = s->mesh;
-    struct sm_view message = sm_view_of(m->forth.p, m->forth.n);
-    if (s->down.udp != NULL) {
-        count_lost(s);
-    }
-    while (s->left > 0 && s->down.is_up && sm_tunnel_room(s->down.t) > 0) {
-        enum sm_err e = sm_tunnel_send(s->down.t, SM_TUNNEL_PACKET, message);
-        if (e != SM_OK) {
-            fail(s, e);
-            return;
-        }
-        s->left -= m->cfg.size;
     }
 }
 

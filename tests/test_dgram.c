@@ -136,6 +136,26 @@ static void packets_of_all_lengths_arrive(void)
     net_free(n);
 }
 
+static void a_source_that_asks_for_room_is_not_refused(void)
+{
+    struct net *n = net_up();
+    static uint8_t packet[20480];
+    unsigned n_risky = 0;
+    n->loss = 50; /* of a thousand: long packets go in the stream */
+    for (unsigned i = 0; i < 200; i++) {
+        n_risky += sm_dgram_is_risky(sm_tunnel_dgram(n->end[0].t), sizeof packet);
+        while (sm_tunnel_room(n->end[0].t) > 0) {
+            T_OK(sm_tunnel_send(n->end[0].t, SM_TUNNEL_PACKET,
+                                sm_view_of(packet, sizeof packet)));
+        }
+        net_drain(n, 0);
+        net_run(n, SM_MS(10));
+    }
+    T_TRUE(n_risky > 0);
+    T_TRUE(n->end[1].messages[SM_TUNNEL_PACKET] > 0);
+    net_free(n);
+}
+
 static void a_packet_comes_once_however_often_its_datagrams_do(void)
 {
     struct net *n = net_up();
@@ -535,6 +555,7 @@ int main(int argc, char **argv)
         T_CASE(an_answer_is_never_longer_than_what_asked_for_it),
         T_CASE(control_arrives_whole_and_in_order_through_loss),
         T_CASE(packets_of_all_lengths_arrive),
+        T_CASE(a_source_that_asks_for_room_is_not_refused),
         T_CASE(a_packet_comes_once_however_often_its_datagrams_do),
         T_CASE(lost_packets_stay_lost_and_are_counted),
         T_CASE(a_queue_that_the_path_does_not_take_is_bounded),

@@ -869,7 +869,7 @@ static size_t carrier_room(const struct sm_tunnel *t)
 size_t sm_tunnel_room(const struct sm_tunnel *t)
 {
     if (t->dgram != NULL) {
-        size_t most = t->cfg.data_bytes / 2, queued = sm_dgram_queued(t->dgram);
+        size_t most = t->cfg.data_bytes / 2, queued = sm_tunnel_queued(t);
         return t->state == UP && queued < most ? most - queued : 0;
     }
     bool is_empty = sm_outq_bytes(&t->control) == 0 && sm_outq_bytes(&t->data) == 0;
