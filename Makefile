@@ -23,7 +23,7 @@ demo: build
 	@BUILD=$(BUILD) KEEP=$(KEEP) FILE=$(FILE) TPM=$(TPM) tools/demo
 
 test: build
-	-@tools/setup tpm
+	-@tools/setup test
 	@tools/run-tests $(BUILD)
 
 vectors: build
