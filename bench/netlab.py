@@ -31,7 +31,10 @@ def missing():
     name = f'sm{os.getpid()}x'
     if subprocess.run(['ip', 'netns', 'add', name], capture_output=True).returncode:
         return 'network namespaces are not allowed here'
+    usable = subprocess.run(['ip', '-n', name, 'link', 'show'], capture_output=True, text=True)
     subprocess.run(['ip', 'netns', 'del', name])
+    if usable.returncode:
+        return f'network namespaces cannot be entered here: {usable.stderr.strip()}'
     return None
 
 
